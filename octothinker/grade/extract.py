@@ -1,0 +1,97 @@
+"""Where the answer is in a response: the last complete box, the text after an anchor, the last number.
+
+All of it is linear in the length of the text: a response may be a megabyte of open braces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from octothinker.grade.verdict import Item
+
+_BRACE = re.compile(r"\\{1,2}boxed\s*\{|\\.|[{}]", re.DOTALL)
+_NUMBER = re.compile(
+    r"(?<![0-9.])-?\s?\$?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+(?![0-9.]))?|-?\.[0-9]+"
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+
+
+def boxed(text: str) -> str | None:
+    """Content of the last \\boxed{…} whose brace is closed, by counting braces (escaped ones do not count); else None.
+
+    Of two nested boxes the inner one is the last. A box without braces (`\\boxed 5`) is none.
+    """
+    start = text.find("\\boxed")
+    if start < 0:
+        return None
+    best: tuple[int, int] | None = None
+    open_braces: list[tuple[bool, int]] = []  # (is a box, where its content starts)
+    for match in _BRACE.finditer(text, start):
+        token = match.group()
+        if token[-1] == "{" and token != "\\{":
+            open_braces.append((len(token) > 1, match.end()))
+        elif token == "}" and open_braces:
+            is_box, content = open_braces.pop()
+            if is_box and (best is None or content > best[0]):
+                best = (content, match.start())
+    return None if best is None else text[best[0] : best[1]].strip()
+
+
+def last_number(text: str) -> str | None:
+    """The last number: thousands commas, decimals and a/b kept whole; `20-5` ends in 5; "1,600." is 1,600."""
+    found = None
+    for found in _NUMBER.finditer(text):
+        pass
+    return None if found is None else _signed(text, found)
+
+
+def first_number(text: str) -> str | None:
+    """As `last_number`, the first one."""
+    found = _NUMBER.search(text)
+    return None if found is None else _signed(text, found)
+
+
+def _signed(text: str, match: re.Match[str]) -> str:
+    """A minus that follows a digit, a letter or a bracket is an operator, not a sign."""
+    number = match.group()
+    before = text[: match.start()].rstrip()[-1:] if number.startswith("-") else ""
+    if before.isalnum() or before in tuple(")]}%"):
+        number = number[1:]
+    return number.replace("$", "").replace(" ", "")
+
+
+def after_anchor(text: str, anchor: str) -> str | None:
+    """The rest of the line after the last `anchor` (any case), without the Minerva ending "I hope it is correct."."""
+    ends = [match.end() for match in re.finditer(re.escape(anchor), text, re.IGNORECASE)]
+    if not ends:
+        return None
+    line = text[ends[-1] :].lstrip(" :").split("\n", 1)[0]
+    return line.split("I hope it is", 1)[0].strip() or None
+
+
+def cut(text: str, continuations: Iterable[str]) -> str:
+    """`text` up to the first of the strings with which a model goes on to a problem of its own."""
+    places = [place for place in (text.find(string) for string in continuations if string) if place >= 0]
+    return text[: min(places)] if places else text
+
+
+def answer_of(item: Item, gold_is_number: bool) -> str | None:
+    """The answer in a response by the item's rule; None: there is none."""
+    if item.rule == "boxed":
+        return boxed(item.response) or None
+    numeric = item.answer == "number" and gold_is_number
+    tail = after_anchor(item.response, item.anchor)
+    if tail is not None:
+        return boxed(tail) or (_number_in(tail) if numeric else tail) or tail
+    box = boxed(item.response)
+    if box:
+        return box
+    return last_number(item.response) if numeric and not item.truncated else None
+
+
+def _number_in(tail: str) -> str | None:
+    """`18 dollars. She has 3 left` -> 18; `5 + 3 = 8` -> 8: the first number of the sentence, after its last `=`."""
+    end = _SENTENCE_END.search(tail)
+    sentence = tail[: end.start()] if end else tail
+    return first_number(sentence.rsplit("=", 1)[-1])

@@ -1,0 +1,194 @@
+"""The grader: extraction and exact comparison in this process, what they leave open to math-verify in workers.
+
+    Item -> extract -> equal (exact) -> hopeless (guards) -> worker: math-verify, killed after `timeout` seconds
+
+Workers are plain subprocesses (`python -m octothinker.grade.worker`), so nothing is forked and a script needs no main
+guard. They start with the first undecided pair; a run of integer answers never starts one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+
+from octothinker.grade.equal import equal, hopeless
+from octothinker.grade.extract import answer_of, boxed
+from octothinker.grade.normalize import MAX_LENGTH, clean, literal
+from octothinker.grade.verdict import Item, Verdict
+
+START_SECONDS = 120.0
+CALLS_PER_WORKER = 10_000
+"""sympy's caches grow; a fresh process keeps memory flat."""
+CACHE = 100_000
+
+
+@lru_cache(maxsize=1 << 14)
+def usable_gold(gold: str) -> str | None:
+    """Why a gold answer cannot be graded against, or None."""
+    if not isinstance(gold, str):
+        return f"is not a text but {type(gold).__name__}"
+    if not gold.strip() or not clean(gold):
+        return "is empty"
+    if len(gold) > 4 * MAX_LENGTH:
+        return f"has more than {4 * MAX_LENGTH} characters"
+    if boxed(f"\\boxed{{{gold}}}") != gold.strip():
+        return "cannot stand in a box: its braces are not balanced, or it holds a box itself"
+    return None if equal(gold, gold) else "is not equal to itself"
+
+
+class Worker:
+    """One math-verify process; `ask` blocks for at most `timeout` seconds once it is up."""
+
+    def __init__(self, timeout: float, memory_mb: int) -> None:
+        self.timeout, self.memory_mb, self.calls = timeout, memory_mb, 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "octothinker.grade.worker", str(self.memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+        )
+        self.calls = 0
+        ready = self._read(START_SECONDS)
+        if ready is None or "ready" not in ready:
+            self.stop()
+            raise RuntimeError(f"grade: the math-verify worker did not start: {(ready or {}).get('error', 'no answer')}")
+
+    def ask(self, gold: str, answer: str) -> bool | None:
+        """math-verify's verdict; None when it took too long, or too much memory, and was replaced."""
+        if self.process is None or self.calls >= CALLS_PER_WORKER:
+            self.stop()
+            self.start()
+        assert self.process is not None and self.process.stdin is not None
+        self.calls += 1
+        try:
+            request = {"gold": gold, "answer": answer, "seconds": self.timeout}
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # it died between two calls: that is no fault of this answer
+            self.stop()
+            return self.ask(gold, answer)
+        reply = self._read(self.timeout)
+        if reply is None or reply["equal"] is None:
+            self.stop()
+            return None
+        return bool(reply["equal"])
+
+    def _read(self, seconds: float) -> dict[str, object] | None:
+        """One line of JSON from the worker; None if it does not come whole in time."""
+        assert self.process is not None and self.process.stdout is not None
+        deadline, line, stream = time.monotonic() + seconds, b"", self.process.stdout.fileno()
+        while not line.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([stream], [], [], left)[0]:
+                return None
+            piece = os.read(stream, 65536)
+            if not piece:  # it died
+                return None
+            line += piece
+        return dict(json.loads(line))
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            for stream in (self.process.stdin, self.process.stdout):
+                if stream is not None:
+                    stream.close()
+            self.process.wait()
+            self.process = None
+
+
+class Grader:
+    """Grades responses; a context manager that leaves no process behind.
+
+    `counts` adds up over all calls: graded, no_box, fast, guard, slow, slow_true, timeout, bad_gold. A sudden rise of
+    slow_true among the rewarded is the sign of a policy that has found a weakness of the slow path.
+    """
+
+    def __init__(self, timeout: float = 2.0, workers: int = 1, memory_mb: int = 3072) -> None:
+        self.counts: Counter[str] = Counter()
+        self._workers: SimpleQueue[Worker] = SimpleQueue()
+        self._all = [Worker(timeout, memory_mb) for _ in range(workers)]
+        for worker in self._all:
+            self._workers.put(worker)
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for worker in self._all:
+            worker.stop()
+
+    def grade(self, items: Sequence[Item]) -> list[Verdict]:
+        """One verdict an item, in their order. Equal pairs of (gold, answer) are judged once."""
+        verdicts = [self._fast(item) for item in items]
+        undecided = {
+            (items[i].gold, verdict): None for i, verdict in enumerate(verdicts) if isinstance(verdict, str)
+        }  # a dict keeps the order, so the worker sees the same calls every time
+        slow = self._slow([pair for pair in undecided])
+        out = []
+        for item, verdict in zip(items, verdicts, strict=True):
+            if isinstance(verdict, str):
+                answer, correct = verdict, slow[item.gold, verdict]
+                verdict = Verdict(correct, "timeout" if correct is None else "equal" if correct else "different", answer, "slow")
+            self._count(verdict)
+            out.append(verdict)
+        return out
+
+    def _fast(self, item: Item) -> Verdict | str:
+        """A verdict, or the answer whose equality is still open."""
+        if usable_gold(item.gold) is not None:
+            return Verdict(None, "bad_gold", None)
+        answer = answer_of(item, literal(clean(item.gold)) is not None)
+        if answer is None:
+            return Verdict(False, "truncated" if item.truncated else "no_answer", None)
+        correct = equal(item.gold, answer)
+        if correct is None and hopeless(item.gold, answer):
+            return Verdict(False, "different", answer, "guard")
+        return answer if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
+
+    def _slow(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
+        new = [pair for pair in pairs if pair not in self._known]
+        if len(self._all) > 1 and len(new) > 1:
+            with ThreadPoolExecutor(len(self._all)) as threads:
+                answers = list(threads.map(self._ask, new))
+        else:
+            answers = [self._ask(pair) for pair in new]
+        if len(self._known) + len(new) > CACHE:
+            self._known.clear()
+        fresh = dict(zip(new, answers, strict=True))
+        self._known.update({pair: answer for pair, answer in fresh.items() if answer is not None})
+        return {pair: fresh[pair] if pair in fresh else self._known[pair] for pair in pairs}
+
+    def _ask(self, pair: tuple[str, str]) -> bool | None:
+        worker = self._workers.get()
+        try:
+            return worker.ask(clean(pair[0]), clean(pair[1]))
+        finally:
+            self._workers.put(worker)
+
+    def _count(self, verdict: Verdict) -> None:
+        self.counts["graded"] += verdict.correct is not None
+        self.counts["no_box"] += verdict.kind in ("no_answer", "truncated")
+        self.counts[verdict.kind if verdict.correct is None else verdict.how] += 1
+        self.counts["slow_true"] += verdict.how == "slow" and verdict.correct is True

@@ -1,0 +1,239 @@
+"""Rollouts: batched decoding with a KV cache.
+
+    requests --group by prompt--> prefill once a prompt --copy to its n samples--> decode together --drop finished rows-->
+
+Rows are left-padded to one length, so every row of a batch writes the same cache column and a mask hides the padding. Each
+sample draws from its own counter-based random stream, keyed by (request seed, sample, position): what else is in the batch,
+its order and its size do not change a sample (in fp32; in bf16 a matmul of another size may round another way).
+A vLLM engine for GPUs can stand beside this one: the interface is `generate` and `load_weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from octothinker.model.llama import Llama, rope_tables
+from octothinker.model.tokenizer import Tokenizer
+
+
+COMPACT = 0.8  # finished rows leave the batch when at most this share still runs: moving the caches costs a step or two
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    prompt: list[int]
+    max_tokens: int
+    n: int = 1
+    """Samples drawn for this prompt."""
+    temperature: float = 1.0
+    """0: greedy."""
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    tokens: list[int]
+    """With the end-of-text token, if it ended on one."""
+    logprobs: list[float]
+    """Of each token under the distribution it was drawn from (temperature applied; of the plain one when greedy)."""
+    finish: Literal["stop", "length"]
+    text: str
+    """Without the end-of-text token and without the stop string."""
+
+
+def uniforms(keys: np.ndarray, position: int) -> np.ndarray:
+    """One number in [0, 1) for each uint64 key at this position (splitmix64 finaliser): float64, shape of `keys`."""
+    with np.errstate(over="ignore"):
+        x = keys + np.uint64(position + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def stream_key(seed: int, sample: int) -> int:
+    """Key of a sample's random stream."""
+    mixed = uniforms(np.array([seed % 2**64], dtype=np.uint64), sample)
+    return int(mixed[0] * 2**53) << 11 | (sample & 0x7FF)
+
+
+@dataclass
+class _Row:
+    """One sample being decoded."""
+
+    request: int
+    sample: int
+    ask: Request
+    tokens: list[int]
+    logprobs: list[float]
+
+
+class Engine:
+    """Decodes with its own copy of the model in `dtype`; `load_weights` refreshes it from a trainer's state dict."""
+
+    def __init__(
+        self, model: Llama, tokenizer: Tokenizer, batch: int = 256, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.tokenizer, self.batch, self.dtype = tokenizer, batch, dtype
+        self.device = next(model.parameters()).device
+        self.model = Llama(model.config).to(self.device, dtype)
+        self.load_weights(model.state_dict())
+
+    def load_weights(self, state: dict[str, Tensor]) -> None:
+        """Copy weights in, cast to the engine's dtype."""
+        self.model.load_state_dict(state)
+
+    @torch.inference_mode()
+    def generate(
+        self, requests: list[Request], progress: Callable[[int, int], None] | None = None
+    ) -> list[list[Completion]]:
+        """n completions for each request, in order. `progress(tokens generated, samples finished)` is called as it goes."""
+        for i, ask in enumerate(requests):
+            if not ask.prompt or ask.max_tokens < 1:
+                raise ValueError(
+                    f"request {i}: needs a prompt and max_tokens >= 1 (got {len(ask.prompt)}, {ask.max_tokens})"
+                )
+        done: list[list[Completion | None]] = [[None] * ask.n for ask in requests]
+        # Alike lengths together: little padding, and rows that end at about the same time.
+        order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt), requests[i].max_tokens, i))
+        todo = [(i, sample) for i in order for sample in range(requests[i].n)]
+        generated = 0
+        for start in range(0, len(todo), self.batch):
+            rows = []
+            for i, s in todo[start : start + self.batch]:
+                rows.append(_Row(i, s, requests[i], [], []))
+            for row, finish in self._decode(rows):
+                done[row.request][row.sample] = self._completion(row, finish)
+                generated += len(row.tokens)
+            if progress:
+                progress(generated, min(start + self.batch, len(todo)))
+        return [[c for c in samples if c is not None] for samples in done]
+
+    def _completion(self, row: _Row, finish: Literal["stop", "length"]) -> Completion:
+        text = self.tokenizer.decode(row.tokens)
+        cuts = [text.find(stop) for stop in row.ask.stop if stop in text]
+        return Completion(
+            tokens=row.tokens, logprobs=row.logprobs, finish=finish, text=text[: min(cuts)] if cuts else text
+        )
+
+    def _prefill(self, rows: list[_Row], room: int) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor, Tensor]:
+        """Run each distinct prompt once. Returns, for the rows: last logits (B, V), caches k and v by layer
+        (B, kv_heads, width + room, D), padding (B,) int64, and the key mask (B, width + room) bool."""
+        prompts = {row.request: row.ask.prompt for row in rows}
+        slot = {request: i for i, request in enumerate(prompts)}
+        width = max(len(p) for p in prompts.values())
+        padding = torch.tensor([width - len(p) for p in prompts.values()], device=self.device)
+        padded = [[self.tokenizer.pad_id] * (width - len(p)) + p for p in prompts.values()]
+        tokens = torch.tensor(padded, device=self.device)  # (P, width)
+        positions = (torch.arange(width, device=self.device)[None] - padding[:, None]).clamp(min=0)
+        cos, sin = (t[:, None] for t in rope_tables(self.model.frequencies, positions))
+        real = torch.arange(width, device=self.device)[None] >= padding[:, None]  # (P, width)
+        mask = real[:, None, None, :] & torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
+        mask = mask | torch.eye(width, dtype=torch.bool, device=self.device)  # a padded query sees itself: no empty row
+        index = torch.tensor([slot[row.request] for row in rows], device=self.device)
+        keys, values = [], []
+        x = self.model.model.embed_tokens(tokens)
+        for layer in self.model.model.layers:
+            attention = layer.self_attn
+            q, k, v = attention.qkv(layer.input_layernorm(x), cos, sin)
+            groups = q.shape[1] // k.shape[1]
+            expanded = (t.repeat_interleave(groups, dim=1) for t in (k, v))
+            out = F.scaled_dot_product_attention(q, *expanded, attn_mask=mask)
+            x = x + attention.o_proj(out.transpose(1, 2).flatten(2))
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            for cache, new in ((keys, k), (values, v)):
+                cache.append(F.pad(new[index], (0, 0, 0, room)))
+        logits = self.model.logits(self.model.model.norm(x[:, -1]))
+        return logits[index], keys, values, padding[index], F.pad(real[index], (0, room))
+
+    def _decode(self, rows: list[_Row]) -> list[tuple[_Row, Literal["stop", "length"]]]:
+        room = max(row.ask.max_tokens for row in rows)
+        logits, keys, values, padding, mask = self._prefill(rows, room)
+        width = mask.shape[1] - room
+        streams = np.array([stream_key(row.ask.seed, row.sample) for row in rows], dtype=np.uint64)
+        temperature = torch.tensor([row.ask.temperature for row in rows], device=self.device)
+        ended: list[tuple[_Row, Literal["stop", "length"]]] = []
+        running = [True] * len(rows)
+        for position in range(room):
+            tokens, logprobs = _sample(logits, temperature, uniforms(streams, position))
+            for i, (row, token, logprob) in enumerate(zip(rows, tokens.tolist(), logprobs.tolist(), strict=True)):
+                if not running[i]:
+                    continue
+                row.tokens.append(token)
+                row.logprobs.append(logprob)
+                if token in self.tokenizer.eos_ids or self._hit_stop(row):
+                    ended.append((row, "stop"))
+                    running[i] = False
+                elif len(row.tokens) == row.ask.max_tokens:
+                    ended.append((row, "length"))
+                    running[i] = False
+            keep = [i for i, alive in enumerate(running) if alive]
+            if not keep:
+                break
+            used = width + position
+            if len(keep) <= COMPACT * len(rows):
+                rows, running = [rows[i] for i in keep], [True] * len(keep)
+                left = torch.tensor(keep, device=self.device)
+                streams, temperature, tokens = streams[keep], temperature[left], tokens[left]
+                padding, mask = padding[left], mask[left]
+                for cache in (keys, values):
+                    for n, old in enumerate(cache):  # only the columns in use move; the rest is still zero
+                        cache[n] = torch.cat((old[left, :, :used], old[: len(keep), :, used:]), dim=2)
+            mask[:, used] = True
+            logits = self._step(tokens, used, padding, mask, keys, values)
+        return ended
+
+    def _step(
+        self, tokens: Tensor, column: int, padding: Tensor, mask: Tensor, keys: list[Tensor], values: list[Tensor]
+    ) -> Tensor:
+        """One token (B,) for every row, written to cache column `column`: logits (B, V)."""
+        cos, sin = (t[:, None, None] for t in rope_tables(self.model.frequencies, column - padding))
+        seen = mask[:, None, None, : column + 1]
+        x = self.model.model.embed_tokens(tokens)[:, None]
+        for n, layer in enumerate(self.model.model.layers):
+            attention = layer.self_attn
+            q, k, v = attention.qkv(layer.input_layernorm(x), cos, sin)
+            keys[n][:, :, column] = k[:, :, 0]
+            values[n][:, :, column] = v[:, :, 0]
+            # The query heads that share a KV head take the place of query positions: the cache is not copied per head.
+            q = q.view(q.shape[0], k.shape[1], -1, q.shape[-1])
+            past = (cache[n][:, :, : column + 1] for cache in (keys, values))
+            out = F.scaled_dot_product_attention(q, *past, attn_mask=seen)
+            x = x + attention.o_proj(out.reshape(out.shape[0], 1, -1))
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+        return self.model.logits(self.model.model.norm(x[:, 0]))
+
+    def _hit_stop(self, row: _Row) -> bool:
+        if not row.ask.stop:
+            return False
+        longest = max(len(stop) for stop in row.ask.stop)
+        # A token is at least one byte, so this many tokens cover the longest stop string.
+        tail = self.tokenizer.decode(row.tokens[-4 * longest :])
+        return any(stop in tail for stop in row.ask.stop)
+
+
+def _sample(logits: Tensor, temperature: Tensor, uniform: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Tokens (B,) by inverting the cumulative distribution at `uniform`, and their log-probabilities (B,) fp32.
+
+    logits (B, V); temperature (B,), 0 for the arg-max. The sum is fp64: with large vocabularies fp32 would lose the tail.
+    """
+    greedy = temperature == 0
+    scaled = logits.float() / torch.where(greedy, 1.0, temperature)[:, None]
+    logprobs = scaled.log_softmax(dim=-1)
+    best = scaled.argmax(dim=-1)
+    if bool(greedy.all()):
+        tokens = best
+    else:
+        cumulative = logprobs.double().exp().cumsum(dim=-1)
+        point = torch.from_numpy(uniform).to(logits.device)[:, None] * cumulative[:, -1:]
+        drawn = torch.searchsorted(cumulative, point, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+        tokens = torch.where(greedy, best, drawn)
+    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]

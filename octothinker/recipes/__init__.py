@@ -1,0 +1,61 @@
+"""Experiments as Python functions that return an `Experiment`; a variant of one is `dataclasses.replace`.
+
+A recipe is named in four ways: by a name below, `module:function`, `file.py:function`, or a resolved `experiment.json`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from octothinker.config import Experiment
+from octothinker.records import read_json
+from octothinker.typed import ConfigError, from_json, suggest
+
+RECIPES = {
+    "nano": "octothinker.recipes.nano:nano",
+    "smollm2-135m": "octothinker.recipes.smollm2:smollm2_135m",
+    "octothinker-1b": "octothinker.recipes.octothinker:octothinker_1b",
+    "octothinker-3b": "octothinker.recipes.octothinker:octothinker_3b",
+    "octothinker-8b": "octothinker.recipes.octothinker:octothinker_8b",
+}
+
+
+def find(spec: str) -> Experiment:
+    """The experiment that `spec` names; a `ConfigError` says what there is instead."""
+    if spec.endswith(".json"):
+        if not Path(spec).is_file():
+            raise ConfigError(f"{spec}: no such file")
+        return from_json(Experiment, read_json(Path(spec)))
+    module_name, sep, name = RECIPES.get(spec, spec).rpartition(":")
+    if not sep:
+        near = suggest(spec, RECIPES)
+        raise ConfigError(f"recipe {spec!r} does not exist{near} (or your own: my.py:function, experiment.json)")
+    module = _file(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
+    if not hasattr(module, name):
+        functions = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        raise ConfigError(f"{module_name} has no {name!r}{suggest(name, functions)}")
+    experiment = getattr(module, name)()
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(f"{spec} returned {type(experiment).__name__}, not an Experiment")
+    return experiment
+
+
+def _module(name: str) -> Any:
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise ConfigError(f"recipe {name}: no module of that name")
+    return importlib.import_module(name)
+
+
+def _file(path: Path) -> Any:
+    """A recipe file may name generators that lie beside it: its folder is importable here and in the stages' processes."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    folder = str(path.absolute().parent)
+    sys.path.insert(0, folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")]))
+    return importlib.import_module(path.stem)
