@@ -161,6 +161,8 @@ class AdamW:
     weight_decay: float = 0.1
     decay_embeddings: bool = False
     clip_norm: float = 1.0
+    muon: bool = False
+    """Muon for the hidden matrices, at the same learning rate; one process only."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,9 @@ class Metrics:
 
     def log(self, row: dict[str, Any]) -> None:
         """`row` has a "step"; floats that are not finite become null."""
-        clean = {k: (None if isinstance(v, float) and (v != v or abs(v) == float("inf")) else v) for k, v in row.items()}
+        clean = {
+            k: (None if isinstance(v, float) and (v != v or abs(v) == float("inf")) else v) for k, v in row.items()
+        }
         self._file.write(json.dumps(clean) + "\n")
 
     def close(self) -> None:

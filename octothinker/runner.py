@@ -22,7 +22,17 @@ from typing import Any
 from octothinker import __version__, graph, order, plan
 from octothinker.config import Experiment
 from octothinker.records import read_json, write_json, write_text
-from octothinker.stage import ALL_RANKS, CHILD, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Stage, environment, execute
+from octothinker.stage import (
+    ALL_RANKS,
+    CHILD,
+    EXIT_BUSY,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Stage,
+    environment,
+    execute,
+)
 from octothinker.typed import to_json
 
 POLL_SECONDS = 0.2
@@ -46,8 +56,6 @@ class Outcome:
     blocked: list[str] = field(default_factory=list)
     """Stages that could not start because one they need failed."""
     logs: dict[str, Path] = field(default_factory=dict)
-    cached: int = 0
-    """Stages that were there already."""
 
 
 def run_experiment(
@@ -73,7 +81,6 @@ def run_experiment(
         rows = plan.make_plan(chosen, experiment, out, flops_per_second=1e11, jobs=jobs)
         record = RunRecord(experiment, stages, out, argv, started)
         outcome = run(chosen, out, jobs, threads, {row.stage.name: row.seconds for row in rows}, watcher)
-    watcher.close()
     if record:
         record.close()
     return outcome
@@ -124,7 +131,7 @@ def run(
     """Run the stages (in topological order) whose result is missing; `threads` CPU threads each."""
     todo = [stage for stage in stages if not stage.done(out)]
     rank = order.priorities(stages, costs)
-    outcome = Outcome(EXIT_OK, cached=len(stages) - len(todo))
+    outcome = Outcome(EXIT_OK)
     running: dict[Stage, tuple[subprocess.Popen[bytes], float]] = {}
     stop = _StopOnSignal()
     try:
@@ -176,6 +183,9 @@ def _start(stage: Stage, out: Path, threads: int) -> subprocess.Popen[bytes]:
     count = str(threads)
     environ = {**os.environ, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "PYTHONUNBUFFERED": "1", CHILD: "1"}
     environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Threads that wait by spinning collapse as soon as the cores are shared: a tiny model's training on two threads beside
+    # other work took 5.2 s, and 1.5 s so.
+    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with open(stage_file.parent / "log.txt", "ab") as log:
         # A session of its own: Ctrl-C reaches us alone, and a stage's helpers end with it. The pipe is how it notices that
         # we are gone (stage.py).
@@ -210,6 +220,9 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _reason(stage: Stage, out: Path, code: int) -> str:
+    """Why a stage failed, in one line; written down where the stage could not do so itself."""
+    if code == EXIT_BUSY:
+        return "another process runs this stage; wait for it, or stop it"
     file = stage.tmp(out) / "error.txt"
     if file.exists():
         return file.read_text(encoding="utf-8").split("\n", 1)[0]

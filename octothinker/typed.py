@@ -43,7 +43,6 @@ def check(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-
 def suggest(name: str, known: typing.Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(str(name), known, n=1)

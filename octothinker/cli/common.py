@@ -50,7 +50,7 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def amount(value: float | None, unit: str = "") -> str:
+def amount(value: float | None) -> str:
     """Three digits and a letter: `1.65M`, `74.2B`."""
     if value is None:
         return "?"
@@ -58,7 +58,7 @@ def amount(value: float | None, unit: str = "") -> str:
     while abs(value) >= 999.5 and len(letters) > 1:
         value, letters = value / 1000, letters[1:]
     digits = f"{value:.0f}" if letters[0] == "" and value == int(value) else f"{value:.3g}"
-    return f"{digits}{letters[0]}{unit}"
+    return f"{digits}{letters[0]}"
 
 
 def size(memory: float) -> str:
@@ -93,7 +93,7 @@ def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | 
         screen.print(f"\nNot started, they need what failed: {', '.join(outcome.blocked)}", soft_wrap=True)
     if outcome.failed:
         screen.print(f"\nWhen the cause is mended, go on with: {again}", soft_wrap=True)
-    elif experiment.rl_from:
+    elif experiment.rl_from and experiment.eval.problems:
         from octothinker.report.html import write_report
 
         screen.print(f"\nReport: {write_report(out)}", soft_wrap=True)

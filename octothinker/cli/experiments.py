@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octothinker.cli.common import Jobs, Only, Out, Seeds, Set, console, go
+from octothinker.records import read_json
 from octothinker.stage import EXIT_FAILED, EXIT_OK
 from octothinker.typed import ConfigError
 
@@ -31,6 +32,11 @@ def _resolve(recipe: str, settings: list[str] | None, seeds: str | None, out: Pa
         experiment = dataclasses.replace(experiment, seeds=tuple(int(part) for part in seeds.split(",")))
     own = Path(recipe).parent if Path(recipe).name == "experiment.json" else Path("runs") / experiment.name
     return experiment, out or own
+
+
+def _check_run(folder: Path) -> None:
+    if not (folder / "plan.json").is_file():
+        raise ConfigError(f"{folder} is no run folder: it has no plan.json")
 
 
 def run(
@@ -84,7 +90,8 @@ def plan(
     stages = graph.expand(experiment, folder / "fingerprints.json" if folder.exists() else None)
     graph.check_forks(stages, folder)
     jobs = jobs or (1 if tflops else order.default_jobs(stages))
-    peak = tflops * 1e12 if tflops else plans.probe()
+    precision = experiment.midtrain[0].precision if experiment.midtrain else experiment.eval.precision
+    peak = tflops * 1e12 if tflops else plans.probe(precision)
     rows = plans.make_plan(stages, experiment, folder, peak, devices, jobs)
     tables.plan_tree(console(), experiment, rows, folder, peak, devices, jobs)
 
@@ -100,8 +107,7 @@ def status(folder: Folder) -> None:
     """
     from octothinker.cli import tables
 
-    if not (folder / "plan.json").is_file():
-        raise ConfigError(f"{folder} is no run folder: it has no plan.json")
+    _check_run(folder)
     raise typer.Exit(EXIT_FAILED if tables.status(console(), folder) else EXIT_OK)
 
 
@@ -115,8 +121,9 @@ def report(
       octo report runs/nano
       octo report runs/nano --json | jq '.runs[] | [.init, .gain_sampled]'
     """
-    if not (folder / "plan.json").is_file():
-        raise ConfigError(f"{folder} is no run folder: it has no plan.json")
+    _check_run(folder)
+    if not read_json(folder / "experiment.json")["eval"]["problems"]:
+        raise ConfigError(f"{folder}: this run evaluates nothing, so there is nothing to report; see octo status {folder}")
     if as_json:
         from octothinker.report.summary import report_json
 

@@ -96,7 +96,7 @@ class Live(Watcher):
     def render(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
         for stage, tmp in list(self.running.items()):  # drawn by another thread
-            state = progress(tmp)
+            state = progress(tmp) or self.last.get(stage)
             if not state:
                 table.add_row(stage.name, "", "", "", "starting", "")
                 continue
@@ -104,7 +104,7 @@ class Live(Watcher):
             bar = ProgressBar(total=max(state["total"], 1), completed=state["done"], width=24)
             share = f"{state['done'] / max(state['total'], 1):.0%}"
             eta = f"{duration(state['eta_seconds'])} left" if state["eta_seconds"] is not None else ""
-            table.add_row(stage.name, bar, share, rate(state), info(state), eta)
+            table.add_row(stage.name, bar, share, rate(state), escape(info(state)), eta)
         failed = f", {self.failures} failed" if self.failures else ""
         now = time.time() - self.began
         whole = Text(

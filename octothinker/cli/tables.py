@@ -138,8 +138,8 @@ def summary(console: Console, out: Path) -> None:
         table.add_column(column, justify="left" if column in ("model", "verdict") else "right")
     for row in data["runs"]:
         before, after = row["start"] or {}, row["rl"] or {}
-        low, high = row["gain_ci"] or (None, None)
-        gain = f"{100 * row['gain_sampled']:+.1f}  ({100 * low:+.1f} to {100 * high:+.1f})" if low is not None else "?"
+        low, high = (100 * bound for bound in row["gain_ci"] or (0.0, 0.0))
+        gain = f"{100 * row['gain_sampled']:+.1f}  ({low:+.1f} to {high:+.1f})" if row["gain_ci"] else "?"
         length = "?" if row["mean_length"] is None else f"{row['mean_length']:.0f}"
         greedy = f"{_percent(before.get('greedy'))} → {_percent(after.get('greedy'))}"
         table.add_row(

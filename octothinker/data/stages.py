@@ -22,7 +22,7 @@ from octothinker.data.problems import read_problems
 from octothinker.data.shards import write_shards
 from octothinker.model.tokenizer import Tokenizer, train_tokenizer
 from octothinker.records import write_text
-from octothinker.typed import ConfigError, to_json
+from octothinker.typed import ConfigError, to_json, version
 
 ELSEWHERE = {"path", "generator", "args", "licence", "note"}  # in the fingerprint, or without effect on the result
 
@@ -91,6 +91,7 @@ class ProblemsRun:
         return cls(problems=problems, content=content_of(f"problems.{name}", problems))
 
 
+@version(1)
 def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """Writes a folder that Tokenizer.load reads."""
 
@@ -104,6 +105,7 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
     return {"vocab_size": tokenizer.vocab_size, "hash": tokenizer.hash}
 
 
+@version(1)
 def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `tokenizer`, a folder. Writes a folder that Shards.open reads; a killed writer's rest is written anew."""
     _check_unchanged("source", config.content, content_of("source", config.source))
@@ -112,6 +114,7 @@ def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[
     return {key: manifest[key] for key in ("documents", "tokens", "blank", "sha256")}
 
 
+@version(1)
 def problems_stage(config: ProblemsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """Writes problems.jsonl with rows {"id", "question", "answer", "level"}."""
     _check_unchanged("problems", config.content, content_of("problems", config.problems))

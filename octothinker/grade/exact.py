@@ -185,6 +185,8 @@ def _collect(terms: list[tuple[Term, Fraction]]) -> Sum:
     for term, c in terms:
         out[term] = out.get(term, 0) + c
     out = {term: c for term, c in out.items() if c}
-    if len(out) > MAX_TERMS or any(max(c.numerator.bit_length(), c.denominator.bit_length()) > 4 * MAX_BITS for c in out.values()):
+    if len(out) > MAX_TERMS or any(
+        max(c.numerator.bit_length(), c.denominator.bit_length()) > 4 * MAX_BITS for c in out.values()
+    ):
         raise Undecided("too large")
     return out

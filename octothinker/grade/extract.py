@@ -41,8 +41,8 @@ def boxed(text: str) -> str | None:
 def last_number(text: str) -> str | None:
     """The last number: thousands commas, decimals and a/b kept whole; `20-5` ends in 5; "1,600." is 1,600."""
     found = None
-    for found in _NUMBER.finditer(text):
-        pass
+    for match in _NUMBER.finditer(text):
+        found = match
     return None if found is None else _signed(text, found)
 
 
@@ -53,10 +53,9 @@ def first_number(text: str) -> str | None:
 
 
 def _signed(text: str, match: re.Match[str]) -> str:
-    """A minus that follows a digit, a letter or a bracket is an operator, not a sign."""
-    number = match.group()
-    before = text[: match.start()].rstrip()[-1:] if number.startswith("-") else ""
-    if before.isalnum() or before in tuple(")]}%"):
+    """A minus behind a digit or a bracket, or in the middle of a word, is an operator, not a sign."""
+    number, before = match.group(), text[max(0, match.start() - 40) : match.start()]
+    if number.startswith("-") and (before[-1:].isalpha() or re.search(r"[0-9)\]}%]\s*$", before)):
         number = number[1:]
     return number.replace("$", "").replace(" ", "")
 

@@ -1,6 +1,6 @@
-r"""Plain numbers: `7`, `10,080`, `-\frac{35}{9}`, `1 2/3`, `0.\overline{3}`, `4.5\times 10^{33}`, `\$18.90`, `20\%`, `40\text{ feet}`.
+r"""Plain numbers, exactly: the value as a fraction, the percent sign and the unit beside it.
 
-Exact (fractions.Fraction), with the percent sign and the unit beside the value.
+`7`, `10,080`, `-\frac{35}{9}`, `1 2/3`, `0.\overline{3}`, `4.5*10^{33}`, `20\%`, `40\text{ feet}`, `5 million`
 """
 
 from __future__ import annotations
@@ -54,14 +54,20 @@ def literal(text: str, loose: bool = False) -> Literal | None:
     if scale == 0 or number is None:
         return None
     value, quotient, places = number
-    return Literal(-value * scale if get["sign"] == "-" else value * scale, bool(get["percent"]), unit, quotient, places)
+    return Literal(
+        -value * scale if get["sign"] == "-" else value * scale, bool(get["percent"]), unit, quotient, places
+    )
 
 
 def _value(get: dict[str, str | None]) -> tuple[Fraction, bool, int | None] | None:
     """(value without its sign, written as a fraction?, decimal places) of a match; None: not a number (1/0, 2 7/3)."""
     if cycle := get["cycle"]:
         integer, _, fixed = (get["repeating"] or "").partition(".")
-        return Fraction(f"0{integer}.{fixed}0") + Fraction(int(cycle), (10 ** len(cycle) - 1) * 10 ** len(fixed)), False, None
+        return (
+            Fraction(f"0{integer}.{fixed}0") + Fraction(int(cycle), (10 ** len(cycle) - 1) * 10 ** len(fixed)),
+            False,
+            None,
+        )
     above, below = (get[x] or get[x + "1"] or get[x + "2"] for x in ("n", "d"))
     if above and below:
         whole, part = get["whole"] or get["whole2"], _number(above)

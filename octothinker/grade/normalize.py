@@ -139,7 +139,7 @@ def clean(text: str) -> str:
         text = _SQRT.sub(r"\\sqrt{\1}", text)
     if "=" in text or "**" in text:
         text = text.replace("**", "^").replace("<=", "\\le ").replace(">=", "\\ge ").replace("!=", "\\ne ")
-    text = " ".join(text.split())
+    text = " ".join(text.split()).replace(" ,", ",")
     if " " in text:
         text = _SPACED_THOUSANDS.sub(r"\1,", text)
     return text.lstrip(" ,;:").rstrip(" .,;:")

@@ -13,11 +13,11 @@ from octothinker.grade.exact import Undecided, Value
 
 MAX_DEPTH = 24
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]{1,120}(?:\.[0-9]{0,120})?|\.[0-9]{1,120}|[A-Za-z]|[-+*/^_(){}\[\]!])\s*")
-_GREEK = {
-    f"\\{name}"
-    for name in "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi"
-    " varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
-}
+_NAMES = (
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi varphi chi "
+    "psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell"
+)
+_GREEK = {f"\\{name}" for name in _NAMES.split(" ")}
 _CLOSE = {"(": ")", "{": "}", "[": "]"}
 
 

@@ -24,9 +24,12 @@ from types import TracebackType
 
 from octothinker.grade.equal import equal, hopeless
 from octothinker.grade.extract import answer_of, boxed
-from octothinker.grade.normalize import MAX_LENGTH, clean, literal
-from octothinker.grade.verdict import Item, Verdict
+from octothinker.grade.literal import literal
+from octothinker.grade.normalize import MAX_LENGTH, clean
+from octothinker.grade.verdict import Item, Kind, Verdict
 
+COMMAND = [sys.executable, "-P", "-m", "octothinker.grade.worker"]
+"""-P: a file called sympy.py in the working folder is not imported."""
 START_SECONDS = 120.0
 CALLS_PER_WORKER = 10_000
 """sympy's caches grow; a fresh process keeps memory flat."""
@@ -50,48 +53,58 @@ def usable_gold(gold: str) -> str | None:
 class Worker:
     """One math-verify process; `ask` blocks for at most `timeout` seconds once it is up."""
 
-    def __init__(self, timeout: float, memory_mb: int) -> None:
-        self.timeout, self.memory_mb, self.calls = timeout, memory_mb, 0
+    def __init__(self, command: list[str], timeout: float) -> None:
+        self.command, self.timeout = command, timeout
+        self.calls = self.total = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "octothinker.grade.worker", str(self.memory_mb)],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
         )
         self.calls = 0
-        ready = self._read(START_SECONDS)
-        if ready is None or "ready" not in ready:
+        try:
+            ready = self._read(START_SECONDS) or {}
+        except EOFError:
+            ready = {"error": "it ended without a word"}
+        if "ready" not in ready:
             self.stop()
-            raise RuntimeError(f"grade: the math-verify worker did not start: {(ready or {}).get('error', 'no answer')}")
+            why = ready.get("error", f"no answer in {START_SECONDS:.0f} seconds")
+            raise RuntimeError(f"grade: the math-verify worker did not start: {why}")
 
     def ask(self, gold: str, answer: str) -> bool | None:
-        """math-verify's verdict; None when it took too long, or too much memory, and was replaced."""
-        if self.process is None or self.calls >= CALLS_PER_WORKER:
-            self.stop()
-            self.start()
-        assert self.process is not None and self.process.stdin is not None
-        self.calls += 1
-        try:
-            request = {"gold": gold, "answer": answer, "seconds": self.timeout}
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:  # it died between two calls: that is no fault of this answer
-            self.stop()
-            return self.ask(gold, answer)
-        reply = self._read(self.timeout)
-        if reply is None or reply["equal"] is None:
+        """math-verify's verdict; None when it took too long, too much memory, or two processes' lives."""
+        request = json.dumps({"gold": gold, "answer": answer, "seconds": self.timeout}).encode() + b"\n"
+        for _ in range(2):  # it may have died between two calls: that is no fault of this answer
+            if self.process is None or self.calls >= CALLS_PER_WORKER:
+                self.stop()
+                self.start()
+            assert self.process is not None and self.process.stdin is not None
+            self.calls, self.total = self.calls + 1, self.total + 1
+            try:
+                self.process.stdin.write(request)
+                reply = self._read(self.timeout)
+            except (BrokenPipeError, EOFError):
+                self.stop()
+                continue
+            except BaseException:  # interrupted: its answer would be taken for the next one's
+                self.stop()
+                raise
+            if reply is not None and reply["equal"] is not None:
+                return bool(reply["equal"])
             self.stop()
             return None
-        return bool(reply["equal"])
+        return None
 
     def _read(self, seconds: float) -> dict[str, object] | None:
-        """One line of JSON from the worker; None if it does not come whole in time."""
+        """One line of JSON from the worker; None if it does not come in time, EOFError if it will never come."""
         assert self.process is not None and self.process.stdout is not None
         deadline, line, stream = time.monotonic() + seconds, b"", self.process.stdout.fileno()
         while not line.endswith(b"\n"):
@@ -99,8 +112,8 @@ class Worker:
             if left <= 0 or not select.select([stream], [], [], left)[0]:
                 return None
             piece = os.read(stream, 65536)
-            if not piece:  # it died
-                return None
+            if not piece:
+                raise EOFError
             line += piece
         return dict(json.loads(line))
 
@@ -121,10 +134,13 @@ class Grader:
     slow_true among the rewarded is the sign of a policy that has found a weakness of the slow path.
     """
 
-    def __init__(self, timeout: float = 2.0, workers: int = 1, memory_mb: int = 3072) -> None:
+    def __init__(
+        self, timeout: float = 2.0, workers: int = 1, memory_mb: int = 3072, command: Sequence[str] = COMMAND
+    ) -> None:
+        """timeout: seconds for one slow verdict. memory_mb: address space of a worker."""
         self.counts: Counter[str] = Counter()
         self._workers: SimpleQueue[Worker] = SimpleQueue()
-        self._all = [Worker(timeout, memory_mb) for _ in range(workers)]
+        self._all = [Worker([*command, str(memory_mb)], timeout) for _ in range(workers)]
         for worker in self._all:
             self._workers.put(worker)
         self._known: dict[tuple[str, str], bool] = {}
@@ -132,25 +148,35 @@ class Grader:
     def __enter__(self) -> Grader:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         for worker in self._all:
             worker.stop()
 
+    @property
+    def calls(self) -> int:
+        """Questions asked of math-verify so far."""
+        return sum(worker.total for worker in self._all)
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.process.pid for worker in self._all if worker.process is not None]
+
     def grade(self, items: Sequence[Item]) -> list[Verdict]:
         """One verdict an item, in their order. Equal pairs of (gold, answer) are judged once."""
         verdicts = [self._fast(item) for item in items]
-        undecided = {
-            (items[i].gold, verdict): None for i, verdict in enumerate(verdicts) if isinstance(verdict, str)
-        }  # a dict keeps the order, so the worker sees the same calls every time
-        slow = self._slow([pair for pair in undecided])
+        open_pairs = [(item.gold, v) for item, v in zip(items, verdicts, strict=True) if isinstance(v, str)]
+        slow = self._slow(list(dict.fromkeys(open_pairs)))  # in order: the worker sees the same calls every time
         out = []
         for item, verdict in zip(items, verdicts, strict=True):
             if isinstance(verdict, str):
-                answer, correct = verdict, slow[item.gold, verdict]
-                verdict = Verdict(correct, "timeout" if correct is None else "equal" if correct else "different", answer, "slow")
+                correct = slow[item.gold, verdict]
+                kind: Kind = "timeout" if correct is None else "equal" if correct else "different"
+                verdict = Verdict(correct, kind, verdict, "slow")
             self._count(verdict)
             out.append(verdict)
         return out
@@ -168,7 +194,8 @@ class Grader:
         return answer if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
 
     def _slow(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
-        new = [pair for pair in pairs if pair not in self._known]
+        known = {pair: self._known[pair] for pair in pairs if pair in self._known}
+        new = [pair for pair in pairs if pair not in known]
         if len(self._all) > 1 and len(new) > 1:
             with ThreadPoolExecutor(len(self._all)) as threads:
                 answers = list(threads.map(self._ask, new))
@@ -178,7 +205,7 @@ class Grader:
             self._known.clear()
         fresh = dict(zip(new, answers, strict=True))
         self._known.update({pair: answer for pair, answer in fresh.items() if answer is not None})
-        return {pair: fresh[pair] if pair in fresh else self._known[pair] for pair in pairs}
+        return {**known, **fresh}
 
     def _ask(self, pair: tuple[str, str]) -> bool | None:
         worker = self._workers.get()

@@ -43,7 +43,7 @@ def load() -> Callable[[str, str], bool]:
     parsed: dict[str, list[Any]] = {}
 
     def read(text: str) -> list[Any]:
-        return list(parse(f"\\boxed{{{text}}}", latex, fallback_mode="no_fallback", parsing_timeout=None))  # type: ignore[arg-type]
+        return list(parse(f"\\boxed{{{text}}}", latex, fallback_mode="no_fallback", parsing_timeout=None))
 
     def compare(gold: str, answer: str) -> bool:
         if gold not in parsed:
@@ -54,7 +54,9 @@ def load() -> Callable[[str, str], bool]:
 
     for gold, answer, right in PROBES:
         if compare(gold, answer) is not right:
-            raise RuntimeError(f"math-verify with antlr {antlr} says {not right} to {gold!r} = {answer!r}: not fit for use")
+            raise RuntimeError(
+                f"math-verify with antlr {antlr} says {not right} to {gold!r} = {answer!r}: not fit for use"
+            )
     return compare
 
 

@@ -163,7 +163,7 @@ RULE = (
         f"after RL more than {COLLAPSE_TRUNCATION:.0%} of the sampled answers are cut off at the limit, or more than "
         f"{COLLAPSE_REPETITION:.0%} of the last rollouts' text repeats itself, or accuracy fell (the gain's whole "
         "interval is below zero), or validation ended below half of its best and more than "
-        f"{COLLAPSE_FALL * 100:.0f} points under it (means of three)",
+        f"{COLLAPSE_FALL * 100:.0f} points under it (medians of three)",
     ),
     (FIT, f"the gain's interval lies above {MIN_GAIN * 100:.0f} points, and under {MAX_TRUNCATION:.0%} are cut off"),
     (RAMBLES, f"the gain is as large, but {MAX_TRUNCATION:.0%} or more are cut off"),
@@ -192,7 +192,7 @@ def verdict(
     last rollouts, None if it was not recorded. `validation`: accuracies on the validation problems, by step.
     """
     points = f"{gain.value * 100:+.1f} points [{gain.low * 100:.1f}, {gain.high * 100:.1f}]"
-    smooth = [sum(validation[i : i + 3]) / 3 for i in range(len(validation) - 2)]
+    smooth = [sorted(validation[i : i + 3])[1] for i in range(len(validation) - 2)]
     if truncation > COLLAPSE_TRUNCATION:
         return Verdict(COLLAPSED, f"{truncation:.0%} of its answers are cut off at the limit")
     if repetition is not None and repetition > COLLAPSE_REPETITION:

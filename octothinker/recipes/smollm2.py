@@ -24,7 +24,7 @@ def smollm2_135m() -> Experiment:
         sources={
             "gsm8k": Source(
                 path="gsm8k/train.jsonl",
-                template="Question: {question}\nAnswer: {answer}",
+                template="Question:{question}\nAnswer: {answer}",
                 licence="MIT",
                 note="GSM8K's training set, given by you: --set sources.gsm8k.path=FILE.",
             ),
@@ -32,12 +32,13 @@ def smollm2_135m() -> Experiment:
             "sums": Source(
                 generator=f"{GENERATED}:qa",
                 args={"styles": SHORT_STYLES, "seed": 0, "documents": 8_000},
-                template="Question: {question}\nAnswer: {answer}",
+                template="Question:{question}\nAnswer: {answer}",
             ),
         },
         problems={
             "sums": Problems(
-                generator=f"{GENERATED}:problems", args={"split": "train", "per_level": 400, "seed": 0, "levels": LEVELS}
+                generator=f"{GENERATED}:problems",
+                args={"split": "train", "per_level": 400, "seed": 0, "levels": LEVELS},
             ),
             "sums-test": Problems(
                 generator=f"{GENERATED}:problems", args={"split": "test", "per_level": 50, "seed": 0, "levels": LEVELS}

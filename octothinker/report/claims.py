@@ -43,11 +43,15 @@ class Claim:
 
 
 def claims(run: Run, table: list[list[Row]]) -> list[Claim]:
-    """The claims that this run speaks about; see UNTESTED for the others."""
+    """The claims that this run speaks about, none without RL; see UNTESTED for the others."""
+    if run.experiment.rl is None:
+        return []
     heads = {group[0].init: group[0] for group in table}
     base = run.experiment.base
     parents = {stage.parent for stage in run.experiment.midtrain}
     branches = [init for init in run.inits if init != base and init not in parents]
+    if not branches:
+        return [_base(heads.get(base))]
     out = [
         _base(heads.get(base)),
         _branches([heads[b] for b in branches]),
@@ -75,7 +79,7 @@ def _base(row: Row | None) -> Claim:
 def _branches(branches: Sequence[Row]) -> Claim:
     says = "RL on a fit base gains much."
     words = [r.verdict.word for r in branches if r.verdict]
-    if not branches or len(words) < len(branches):
+    if len(words) < len(branches):
         return Claim("C1", says, "not measured yet", "not tested")
     status: Status = "does not hold"
     if all(word in (FIT, UNSURE) for word in words):
@@ -87,7 +91,7 @@ def _branches(branches: Sequence[Row]) -> Claim:
 def _greater(name: str, says: str, pairs: Sequence[tuple[str, Estimate | None]], unit: str = "points") -> Claim:
     """A claim that every one of the named differences is above zero."""
     known = [(label, e) for label, e in pairs if e is not None]
-    if not pairs or len(known) < len(pairs):
+    if len(known) < len(pairs):
         return Claim(name, says, "not measured yet", "not tested")
     status: Status = "holds"
     if any(e.high < 0 for _, e in known):
@@ -113,12 +117,14 @@ def _long(run: Run, heads: dict[str, Row], branches: list[str], long: str, short
 
     others = [b for b in branches if b != long]
     hard = run.levels[len(run.levels) // 2 :]
+    lower = [(f"{short} over {long}", minus(short, long, False))]
+    best = [(f"{long} over {b}", minus(long, b, True)) for b in others]
+    longest = [(f"{long} over {b}", minus(long, b, True, "length")) for b in others]
     out = [
-        _greater("C13", f"{long} is lower than {short} before RL.", [(f"{short} over {long}", minus(short, long, False))]),
-        _greater("C13", f"{long} is best after RL.", [(f"{long} over {b}", minus(long, b, True)) for b in others]),
-        _greater("C13", f"{long} writes the longest answers after RL.",
-                 [(f"{long} over {b}", minus(long, b, True, "length")) for b in others], "tokens"),
-    ]  # fmt: skip
+        _greater("C13", f"{long} is lower than {short} before RL.", lower),
+        _greater("C13", f"{long} is the best branch after RL.", best),
+        _greater("C13", f"{long} writes the longest answers after RL.", longest, "tokens"),
+    ]
     if len(run.levels) > 1:
         pairs = [(f"level {level}", minus(long, short, True, levels=[level])) for level in hard]
         says = f"{long} beats {short} after RL where problems are harder (upper half of the levels)."

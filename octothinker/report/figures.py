@@ -29,7 +29,7 @@ STYLES = (
     ("#5b4bb7", "#a89cf5", "longdashdot", "cross"),
 )
 
-SHARE, NUMBER, TOKENS = ".0%", ",.3~g", ",.0f"
+SHARE, NUMBER, TOKENS = ".2~%", ",.3~g", ",.0f"
 
 MAIN = (
     ("reward", "Reward", "mean over a step's answers", NUMBER),

@@ -102,6 +102,8 @@ class Headline:
 def headline(run: Run, table: list[list[Row]]) -> Headline:
     """The answer in one sentence, and what must be known with it; from the first row of each model."""
     base = run.experiment.base
+    if run.experiment.rl is None:
+        return Headline("This recipe has no RL: here are its models as they are.", "")
     measured = [group[0] for group in table if group[0].verdict]
     if not measured:
         return Headline("Not known yet: no model has been measured before and after RL.", "")
@@ -123,7 +125,9 @@ def headline(run: Run, table: list[list[Row]]) -> Headline:
     if close:
         more.append(f"Too close to call against {' and '.join(close)} with this many problems and seeds.")
     behind = [(name, over) for name, over in rivals if over.low > 0]
-    more += [f"{name} is fit for RL too, {over.value * 100:.0f} points behind." for name, over in behind]
+    if behind:
+        also = ", ".join(f"{name} ({over.value * 100:.0f} points behind)" for name, over in behind)
+        more.append(f"Also fit for RL: {also}.")
     return Headline(answer, " ".join([lead + ".", *more]))
 
 
@@ -150,7 +154,7 @@ def report_json(folder: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "set": run.main_set,
-        "answer": f"{top.answer} {top.more}".strip(),
+        "headline": f"{top.answer} {top.more}".strip(),
         "runs": [_entry(r) | {"seed": r.seeds[0]} for group in table for r in group if not r.pooled],
         "pooled": [_entry(r) | {"seeds": list(r.seeds)} for group in table for r in group if r.pooled],
         "notes": run.notes,

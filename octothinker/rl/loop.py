@@ -71,11 +71,11 @@ def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any
     dtype = torch.bfloat16 if rl.precision == "bf16" else torch.float32
     engine = Engine(model, tokenizer, batch=rl.rollout_batch, dtype=dtype)
     model = dist.shard(model, rl.precision)
-    optimizer = optim.build(model, rl.optimizer, rl.lr)
+    optimizers = optim.build(model, rl.optimizer, rl.lr)
     guard = optim.Guard(spike_factor=1e9, max_bad_steps=5)  # RL gradients may spike by nature; only NaN is bad
     first = 0
     if resume := checkpoint.latest(out / "checkpoints"):
-        first = checkpoint.load(resume, model, optimizer)["step"]
+        first = checkpoint.load(resume, model, optimizers)["step"]
     (out / "rollouts").mkdir(exist_ok=True)
     metrics = Metrics(out / "metrics.jsonl", first) if rank == 0 else None
     progress = Progress(out, rl.steps, "steps", first) if rank == 0 else None
@@ -99,7 +99,7 @@ def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any
 
             timer = time.perf_counter()
             lr = rl.lr * min(1.0, (step + 1) / (rl.lr_warmup_steps + 1))
-            done = update(model, reference, optimizer, guard, samples, rl, lr, step)
+            done = update(model, reference, optimizers, guard, samples, rl, lr, step)
             update_seconds = time.perf_counter() - timer
             updated = done.pop("update_tokens")
             row.update(done, lr=lr, update_tokens_per_second=updated / update_seconds)
@@ -113,7 +113,7 @@ def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any
                 metrics.log(row)
                 progress.update(step + 1, reward=row["reward"], length=row["length_mean"], truncated=row["truncation"])
             if (step + 1) % rl.checkpoint_every == 0 or step + 1 == rl.steps:
-                checkpoint.save(out / "checkpoints", step + 1, model, optimizer, {}, keep_last=rl.keep_last)
+                checkpoint.save(out / "checkpoints", step + 1, model, optimizers, {}, keep_last=rl.keep_last)
         whole = dist.full_state(model)
         final: dict[str, Any] = {}
         if held_out:

@@ -94,7 +94,7 @@ def _rollout_logprobs(rows: Rows) -> Tensor:
 def update(
     model: Llama,
     reference: Llama | None,
-    optimizer: torch.optim.Optimizer,
+    optimizers: optim.Optimizers,
     guard: optim.Guard,
     samples: list[Sample],
     config: RL,
@@ -153,7 +153,7 @@ def update(
         if dist.sum_over_ranks(float(len(mini_batches)))[0] == 0:
             continue  # nothing to learn from: no gradient, and no step of pure momentum
         loss_sum = dist.sum_over_ranks(loss_sum)[0]
-        norm, why = optim.gradient_step(model, optimizer, lr, config.optimizer.clip_norm, guard, step, loss_sum)
+        norm, why = optim.gradient_step(model, optimizers, lr, config.optimizer.clip_norm, guard, step, loss_sum)
         norms.append(norm)
         skipped += why is not None
     first_tokens = sum(len(s.completion.tokens) for rows in batches[0] for s in rows.samples if s.reward is not None)

@@ -26,15 +26,16 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from octothinker.model.llama import Llama
 from octothinker.records import read_json, write_json, write_text
 from octothinker.train import dist
+from octothinker.train.optim import Optimizers
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # AdamW has the first two, Muon the last
 
 
 def save(
     root: Path,
     step: int,
     model: Llama,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Optimizers,
     state: dict[str, Any],
     *,
     keep_last: int,
@@ -48,13 +49,14 @@ def save(
         tmp.mkdir(parents=True)
     dist.barrier()
     local = {}
+    states = {parameter: state for optimizer in optimizers for parameter, state in optimizer.state.items()}
     for name, parameter in model.named_parameters():
         local[name] = _local(parameter)
-        moments = optimizer.state.get(parameter, {})
+        moments = states.get(parameter, {})
         for key in MOMENTS:
             if key in moments:
                 local[f"{key}/{name}"] = _local(moments[key])
-    steps = {float(s["step"]) for s in optimizer.state.values()}
+    steps = {float(state["step"]) for state in states.values() if "step" in state}
     if len(steps) > 1:
         raise RuntimeError(f"AdamW's step counts differ between parameters: {steps}")
     file = tmp / f"weights-{dist.rank()}-of-{dist.world()}.safetensors"
@@ -91,8 +93,8 @@ def latest(root: Path) -> Path | None:
     return root / f"step-{steps[-1]:06d}" if steps else None
 
 
-def load(folder: Path, model: Llama, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """Weights (and Adam moments) into `model` and `optimizer`, whole or sharded, whatever wrote them. Returns the state."""
+def load(folder: Path, model: Llama, optimizers: Optimizers) -> dict[str, Any]:
+    """Weights, and moments for `optimizers` (may be none), whole or sharded, whatever wrote them. Returns the state."""
     state = read_json(folder / "state.json")
     files = sorted(folder.glob("weights-*.safetensors"), key=lambda f: int(f.stem.split("-")[1]))
     expected = int(files[0].stem.split("-")[3]) if files else 0
@@ -111,9 +113,9 @@ def load(folder: Path, model: Llama, optimizer: torch.optim.Optimizer | None) ->
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(whole(name, parameter))
-            if optimizer is not None and f"exp_avg/{name}" in present:
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(state["adam_steps"]),
-                    **{key: whole(f"{key}/{name}", parameter) for key in MOMENTS},
-                }
+            moments = {key: whole(f"{key}/{name}", parameter) for key in MOMENTS if f"{key}/{name}" in present}
+            for optimizer in optimizers:
+                if moments and any(parameter is p for group in optimizer.param_groups for p in group["params"]):
+                    count = {"step": torch.tensor(state["adam_steps"])} if "exp_avg" in moments else {}
+                    optimizer.state[parameter] = count | moments
     return state

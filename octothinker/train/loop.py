@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from octothinker.config import Midtrain, ModelConfig
-from octothinker.data.mixture import Batch, Mixture
+from octothinker.data.mixture import Batch, Mixture, explain_difference
 from octothinker.data.shards import Shards
 from octothinker.model.hf import load_model, save_model
 from octothinker.model.llama import Llama
@@ -70,23 +70,27 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
     tokenizer = Tokenizer.load(inputs["tokenizer"])
     shards = {name: Shards.open(inputs[f"shards.{name}"]) for name in stage.mixture if stage.mixture[name] > 0}
     weights = {name: stage.mixture[name] for name in shards}
-    mixture = Mixture(
-        shards, weights, seq_len=stage.seq_len, batch_size=stage.batch_size, seed=config.seed
-    )
+    for name, source in shards.items():
+        if source.tokenizer != tokenizer.hash:
+            raise ConfigError(f"shards.{name} were made with another tokenizer than the model's; tokenise them again")
+    # Named by the stage too: a branch that shares a source with its parent goes on in another order.
+    seed = f"{config.seed}.{stage.name}"
+    mixture = Mixture(shards, weights, seq_len=stage.seq_len, batch_size=stage.batch_size, seed=seed)
     if stage.batch_size % world:
         raise ConfigError(f"midtrain.{stage.name}.batch_size={stage.batch_size} must be a multiple of the {world} ranks")
 
     model, fork = _initial(config, inputs, tokenizer)
     model = dist.shard(model.to(device), stage.precision)
-    optimizer = optim.build(model, stage.optimizer, config.lr)
+    optimizers = optim.build(model, stage.optimizer, config.lr)
     guard = optim.Guard(stage.spike_factor, stage.max_bad_steps)
     if fork is not None:
-        checkpoint.load(fork, model, optimizer if stage.carry_optimizer else None)
+        checkpoint.load(fork, model, optimizers if stage.carry_optimizer else [])
     first = 0
     if resume := checkpoint.latest(out / "checkpoints"):
-        state = checkpoint.load(resume, model, optimizer)
-        if state["data"] != mixture.fingerprint:
-            raise ConfigError(f"{resume}: was trained on other data or another mixture; remove {out} to start again")
+        state = checkpoint.load(resume, model, optimizers)
+        if state["data"] != mixture.plan:
+            changed = explain_difference(state["data"], mixture.plan)
+            raise ConfigError(f"{resume} was trained on other data ({changed}); remove {out} to start again")
         first = state["step"]
         guard = optim.Guard(stage.spike_factor, stage.max_bad_steps, **state["guard"])
 
@@ -100,7 +104,7 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
         batch = mixture.batch(step, rank, world).to(device)
         lr = lr_at(stage.schedule, config.lr, step * stage.tokens_per_step, steps * stage.tokens_per_step)
         loss = _accumulate(network, batch, stage)
-        norm, skipped = optim.gradient_step(model, optimizer, lr, stage.optimizer.clip_norm, guard, step, loss)
+        norm, skipped = optim.gradient_step(model, optimizers, lr, stage.optimizer.clip_norm, guard, step, loss)
         tokens = (step + 1) * stage.tokens_per_step
         rate = stage.tokens_per_step / (time.perf_counter() - began)
         if metrics and progress:
@@ -109,9 +113,9 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
             progress.update(tokens, loss=loss, lr=lr)
         if (step + 1) % every == 0 or step + 1 == steps or (stage.keep_every and (step + 1) % stage.keep_every == 0):
             counters = {k: v for k, v in vars(guard).items() if k not in ("spike_factor", "max_bad_steps")}
-            state = {"tokens": tokens, "data": mixture.fingerprint, "guard": counters}
+            state = {"tokens": tokens, "data": mixture.plan, "guard": counters}
             keep = {"keep_last": stage.keep_last, "keep_every": stage.keep_every}
-            checkpoint.save(out / "checkpoints", step + 1, model, optimizer, state, **keep)
+            checkpoint.save(out / "checkpoints", step + 1, model, optimizers, state, **keep)
 
     whole = dist.full_state(model)
     if rank == 0:

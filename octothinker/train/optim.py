@@ -1,4 +1,4 @@
-"""AdamW with the decay groups of the recipe, and a guard that never lets a broken gradient reach the weights."""
+"""AdamW (or Muon) with the decay groups of the recipe, and a guard that never lets a broken gradient reach the weights."""
 
 from __future__ import annotations
 
@@ -9,21 +9,42 @@ import torch
 
 from octothinker.config import AdamW
 from octothinker.model.llama import Llama
-from octothinker.train.dist import full, sum_over_ranks
+from octothinker.train.dist import full, sum_over_ranks, world
+from octothinker.typed import ConfigError
 
 
 class TrainingStopped(RuntimeError):
     """Too many bad steps in a row; the message says what was seen and where the last good checkpoint is."""
 
 
-def build(model: Llama, config: AdamW, lr: float) -> torch.optim.AdamW:
-    """Matrices are decayed; norms and biases never; embeddings and the output head only with `decay_embeddings`."""
-    decayed, plain = [], []
+Optimizers = list[torch.optim.Optimizer]
+
+
+def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
+    """AdamW: matrices are decayed, norms and biases never, embeddings and the output head only with `decay_embeddings`.
+
+    With `muon`, the hidden matrices go to Muon (Jordan et al. 2024; torch's own, its update scaled to AdamW's size as in
+    Liu et al. 2025, so that one learning rate serves both), the rest stays with AdamW.
+    """
+    matrices, embeddings, vectors = [], [], []
     for name, parameter in model.named_parameters():
         embedding = "embed_tokens" in name or "lm_head" in name
-        (decayed if parameter.ndim >= 2 and (config.decay_embeddings or not embedding) else plain).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+        (vectors if parameter.ndim < 2 else embeddings if embedding else matrices).append(parameter)
+    if config.muon and world() > 1:
+        raise ConfigError("optimizer.muon: torch's Muon needs whole matrices, FSDP2 shards them; use AdamW here")
+    decay = config.weight_decay
+    groups = [
+        {"params": [] if config.muon else matrices, "weight_decay": decay},
+        {"params": embeddings, "weight_decay": decay if config.decay_embeddings else 0.0},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    built: Optimizers = [
+        torch.optim.AdamW(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+    ]
+    if config.muon:
+        built.append(torch.optim.Muon(matrices, lr=lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return built
 
 
 @dataclass
@@ -67,7 +88,7 @@ class Guard:
 
 
 def gradient_step(
-    model: Llama, optimizer: torch.optim.Optimizer, lr: float, clip: float, guard: Guard, step: int, loss: float
+    model: Llama, optimizers: Optimizers, lr: float, clip: float, guard: Guard, step: int, loss: float
 ) -> tuple[float, str | None]:
     """Clip, check, step, clear. Returns the gradient norm before clipping and why the step was skipped, if it was."""
     norm = full(torch.nn.utils.clip_grad_norm_(model.parameters(), clip)).item()
@@ -75,8 +96,9 @@ def gradient_step(
     bad_ranks = sum_over_ranks(0.0 if math.isfinite(loss) else 1.0)[0]
     why = guard.check(step, loss if bad_ranks == 0 else math.nan, norm)
     if why is None:
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+    model.zero_grad(set_to_none=True)
     return norm, why

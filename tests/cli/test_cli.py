@@ -89,7 +89,7 @@ def test_a_failure_shows_its_reason_its_log_and_how_to_go_on(octo: Octo, recipe:
     ended = octo("run", recipe, "--out", "out", "--set", "midtrain.base.max_bad_steps=13")
     assert ended.code == 1
     assert "midtrain.base.s0 failed: RuntimeError: [red]loss[/red] is not finite" in ended.out
-    assert "Traceback" in ended.out
+    assert 'raise RuntimeError("[red]loss[/red] is not finite")' in ended.out, "the end of the log"
     assert "Not started, they need what failed: midtrain.short.s0" in ended.out
     assert "octo run out/experiment.json" in ended.out
     status = octo("status", "out")
@@ -106,11 +106,17 @@ def test_a_failure_shows_its_reason_its_log_and_how_to_go_on(octo: Octo, recipe:
         (["run", "nowhere.py:experiment"], "nowhere.py: no such file"),
         (["run", "nowhere.json"], "nowhere.json: no such file"),
         (["run", "no.such.module:f"], "no module of that name"),
-        (["run", "{recipe}", "--set", "midtrain.short.tokenz=3"], "midtrain[1].tokenz: unknown key; did you mean 'tokens'"),
+        (
+            ["run", "{recipe}", "--set", "midtrain.short.tokenz=3"],
+            "midtrain[1].tokenz: unknown key; did you mean 'tokens'",
+        ),
         (["run", "{recipe}", "--set", "midtrain.shrt.tokens=3"], "did you mean 'short'"),
         (["run", "{recipe}", "--set", 'midtrain.base.mixture={"web": 0.5}'], "shares sum to 0.5, not 1"),
         (["run", "{recipe}", "--set", "midtrain.short.parent=basis"], "is not an earlier stage; did you mean 'base'"),
-        (["run", "{recipe}", "--set", 'midtrain.base.mixture={"wob": 1.0}'], "'wob' does not exist; did you mean 'web'"),
+        (
+            ["run", "{recipe}", "--set", 'midtrain.base.mixture={"wob": 1.0}'],
+            "'wob' does not exist; did you mean 'web'",
+        ),
         (["run", "{broken}"], "returned int, not an Experiment"),
         (["run", "{missing}"], "has no 'experimnt'; did you mean 'experiment'"),
         (["status", "."], "is no run folder"),

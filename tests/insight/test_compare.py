@@ -161,7 +161,7 @@ GAIN = Estimate(0.30, 0.25, 0.35)
     [
         (FIT, {}),
         (FIT, {"truncation": 0.19, "repetition": 0.49, "validation": [0.1, 0.2, 0.3, 0.4]}),
-        (FIT, {"validation": [0.1, 0.6, 0.1, 0.1, 0.1]}),  # one lucky validation is no peak: means of three count
+        (FIT, {"validation": [0.1, 0.6, 0.1, 0.1, 0.1]}),  # one lucky validation is no peak: medians of three count
         (RAMBLES, {"truncation": 0.20}),
         (COLLAPSED, {"truncation": 0.51}),
         (COLLAPSED, {"repetition": 0.51}),
@@ -174,7 +174,8 @@ GAIN = Estimate(0.30, 0.25, 0.35)
     ],
 )
 def test_verdict(word: str, arguments: dict[str, Any]) -> None:
-    found = verdict(**({"gain": GAIN, "truncation": 0.0} | arguments))
+    settings: dict[str, Any] = {"gain": GAIN, "truncation": 0.0} | arguments
+    found = verdict(**settings)
     assert found.word == word
     assert found.reason
 

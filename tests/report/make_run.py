@@ -10,6 +10,7 @@ import math
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ SLOPE = {"long": 0.10, "hybrid": 0.15}
 """Accuracy lost with every level, after RL; 0.2 for the others."""
 
 
-def make_experiment(seeds: Sequence[int] = (0, 1, 2), problems: int = 48, steps: int = 40) -> Experiment:
+def make_experiment(
+    seeds: Sequence[int] = (0, 1, 2), problems: int = 48, steps: int = 40, with_rl: bool = True
+) -> Experiment:
     """A recipe of nano's shape: base, stable, three branches that fork from it, RL from all five."""
 
     def stage(name: str, parent: str | None, mixture: dict[str, float], tokens: int, **more: Any) -> Midtrain:
@@ -67,7 +70,7 @@ def make_experiment(seeds: Sequence[int] = (0, 1, 2), problems: int = 48, steps:
         vocab_size=384, hidden_size=64, intermediate_size=128, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32
     )
     names = ("prose", "maths", "qa_short", "qa_long")
-    return Experiment(
+    experiment = Experiment(
         name="nano-like",
         seeds=tuple(seeds),
         model=StartModel(config=shape),
@@ -93,6 +96,7 @@ def make_experiment(seeds: Sequence[int] = (0, 1, 2), problems: int = 48, steps:
         base="base",
         eval=Eval(problems=("heldout",), samples=4, limit=problems, max_tokens=128, pass_k=(1, 2, 4)),
     )
+    return experiment if with_rl else replace(experiment, rl=None, rl_from=(), base="start")
 
 
 def make_run(folder: Path, *, unfinished: bool = False, hostile: bool = True, **recipe: Any) -> Path:
@@ -117,13 +121,13 @@ def make_run(folder: Path, *, unfinished: bool = False, hostile: bool = True, **
     names += [(f"problems.{name}", "problems", None, None) for name in experiment.problems]
     for seed in experiment.seeds:
         names += [(f"midtrain.{m.name}.s{seed}", "midtrain", m.name, seed) for m in experiment.midtrain]
+        names += [(f"eval.{m.name}.s{seed}", "eval", m.name, seed) for m in experiment.midtrain]
         for init in experiment.rl_from:
             names += [
-                (f"eval.{init}.s{seed}", "eval", init, seed),
                 (f"rl.{init}.s{seed}", "rl", init, seed),
                 (f"eval.rl-{init}.s{seed}", "eval", init, seed),
             ]
-    plan = []
+    plan: list[dict[str, Any]] = []
     for name, kind, about, number in names:
         key = digest([name, to_json(experiment)])
         entry = {"name": name, "kind": kind, "key": key, "folder": f"stages/{name}-{key}"}

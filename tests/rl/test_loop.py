@@ -29,10 +29,10 @@ DIGITS = 3
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny model taught to answer every question with a random box, and problems whose answers are digits."""
+    """A tiny model taught to box a digit, the asked one half of the time, and problems that ask for each digit."""
     root = tmp_path_factory.mktemp("rl-inputs")
     prompts = [f"Question:Say {n}.\nAnswer:" for n in range(DIGITS)]
-    texts = [f"{prompt}\\boxed{{{a}}}" for prompt in prompts for a in range(DIGITS)]
+    texts = [f"{p} \\boxed{{{a}}}" for n, p in enumerate(prompts) for a in (*range(DIGITS), n)]
     tokenizer = train_tokenizer(texts * 5, 320)
     config = ModelConfig(
         vocab_size=tokenizer.vocab_size,
@@ -50,7 +50,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     rows = [tokenizer.encode(text) + [tokenizer.eos_id] for text in texts]
     width = max(map(len, rows))
     tokens = torch.tensor([row + [tokenizer.eos_id] * (width - len(row)) for row in rows])
-    for _ in range(60):
+    for _ in range(120):
         logits = model(tokens[:, :-1])
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
         optimizer.step()
@@ -117,10 +117,11 @@ def test_it_records_what_it_must(whole: Path) -> None:
 
 
 def test_it_learns(inputs: dict[str, Path], tmp_path: Path) -> None:
-    """Saying the asked digit is rewarded: from chance (1/3) to more than four fifths."""
-    result = rl_stage(settings(steps=40, eval_every=100, checkpoint_every=100), inputs, tmp_path)
+    """Saying the asked digit is rewarded: from one half to more than four fifths."""
+    changes = {"length": LengthSchedule(limits=((0, 12),)), "group_size": 16, "lr": 2e-3}
+    result = rl_stage(settings(steps=30, eval_every=100, checkpoint_every=100, **changes), inputs, tmp_path)
     accuracy = [row["accuracy"] for row in rows(tmp_path)]
-    assert sum(accuracy[:5]) / 5 < 0.6 and sum(accuracy[-5:]) / 5 > 0.8
+    assert sum(accuracy[:5]) / 5 < 0.65 and sum(accuracy[-5:]) / 5 > 0.8
     assert result["reward_last"] > result["reward_first"] + 0.5
     assert rows(tmp_path)[-1]["kl_start"] > 0.01
 

@@ -57,8 +57,8 @@ def work(config: Work, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
 
 
 def alone(config: Work, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
-    """Without a version, and without inputs' manifests."""
-    return {"value": config.value}
+    """Without a version, and without inputs' manifests; with what a plan reads of real results."""
+    return {"value": config.value, "tokens": 160, "documents": 3, "n": 5}
 
 
 # ---- configs with the constructors that graph.py calls, for experiments without real data -----------------------------
@@ -67,6 +67,7 @@ def alone(config: Work, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
 @dataclass(frozen=True, kw_only=True)
 class DataRun:
     content: dict[str, Any]
+    value: int = 0
 
     @classmethod
     def of(cls, experiment: Experiment, name: str = "") -> DataRun:

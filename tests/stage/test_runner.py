@@ -16,7 +16,7 @@ import pytest
 
 from octothinker.order import makespan, priorities, select, width
 from octothinker.runner import Outcome, Watcher, last_lines, run
-from octothinker.stage import Stage
+from octothinker.stage import Stage, locked
 from octothinker.typed import ConfigError
 
 
@@ -84,8 +84,7 @@ def test_runs_what_is_missing_and_nothing_twice(tmp_path: Path) -> None:
     assert [value(s, tmp_path) for s in stages] == [1, 3, 4, 8]
     first = log.read_text()
     assert len(first.splitlines()) == 4
-    again = go(stages, tmp_path)
-    assert (again.code, again.cached) == (0, 4)
+    assert go(stages, tmp_path).code == 0
     assert log.read_text() == first
     assert all(line.split()[1] == "1" for line in first.splitlines()), "each stage has the threads it was given"
 
@@ -131,6 +130,16 @@ def test_what_was_mended_runs_again_and_the_error_goes(tmp_path: Path) -> None:
     assert not (half.folder(tmp_path) / "error.txt").exists()
 
 
+def test_a_stage_that_runs_elsewhere_is_left_to_its_process(tmp_path: Path) -> None:
+    one = stage("midtrain.x")
+    one.prepare(tmp_path)
+    with locked(one.tmp(tmp_path)):
+        outcome = go([one], tmp_path)
+    assert outcome.code == 1
+    assert "another process runs this stage" in outcome.failed["midtrain.x"]
+    assert not (one.tmp(tmp_path) / "error.txt").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_ends_the_stages_and_their_helpers(tmp_path: Path, number: int) -> None:
     script = """
@@ -138,7 +147,7 @@ def test_a_stop_ends_the_stages_and_their_helpers(tmp_path: Path, number: int) -
         from pathlib import Path
         from fakes import Work
         from octothinker.runner import Watcher, run
-        from octothinker.stage import Stage
+        from octothinker.stage import Stage, locked
         one = Stage(name="midtrain.long", kind="midtrain", fn="fakes:work", config=Work(action="sleep"))
         raise SystemExit(run([one], Path(sys.argv[1]), 1, 1, {}, Watcher()).code)
     """
@@ -176,7 +185,7 @@ def test_under_torchrun_training_runs_on_all_ranks_and_the_rest_on_one(tmp_path:
         from pathlib import Path
         from fakes import Work
         from octothinker.runner import Watcher, run_distributed
-        from octothinker.stage import Stage
+        from octothinker.stage import Stage, locked
         where = {str(log)!r}
         data = Stage(name="shards.x", kind="shards", fn="fakes:work", config=Work(value=1, where=where))
         train = Stage(name="midtrain.x", kind="midtrain", fn="fakes:work", config=Work(value=2, where=where),

@@ -43,10 +43,15 @@ def test_papers_decay_branch_falls_to_a_tenth() -> None:
 def test_decay_groups(tiny_model) -> None:
     model = tiny_model()
     names = {id(p): n for n, p in model.named_parameters()}
-    decayed = {names[id(p)] for p in build(model, AdamW(), 1.0).param_groups[0]["params"]}
-    assert decayed == {n for n in names.values() if n.endswith("proj.weight")}
-    more = {names[id(p)] for p in build(model, AdamW(decay_embeddings=True), 1.0).param_groups[0]["params"]}
-    assert more - decayed == {"model.embed_tokens.weight"}
+
+    def decayed(config: AdamW) -> set[str]:
+        groups = [group for optimizer in build(model, config, 1.0) for group in optimizer.param_groups]
+        assert sum(len(group["params"]) for group in groups) == len(names)  # each is somewhere, and once
+        return {names[id(p)] for group in groups if group["weight_decay"] > 0 for p in group["params"]}
+
+    matrices = {n for n in names.values() if n.endswith("proj.weight")}
+    assert decayed(AdamW()) == decayed(AdamW(muon=True)) == matrices
+    assert decayed(AdamW(decay_embeddings=True)) - matrices == {"model.embed_tokens.weight"}
 
 
 def test_guard_skips_and_stops() -> None:
@@ -72,11 +77,11 @@ def test_a_skipped_step_leaves_weights_and_moments(tiny_model) -> None:
     from octothinker.train.optim import gradient_step
 
     model = tiny_model()
-    optimizer = build(model, AdamW(), 1e-2)
+    optimizers = build(model, AdamW(muon=True), 1e-2)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, float("nan"))
-    norm, why = gradient_step(model, optimizer, 1e-2, 1.0, Guard(10, 3), 0, 1.0)
+    norm, why = gradient_step(model, optimizers, 1e-2, 1.0, Guard(10, 3), 0, 1.0)
     assert why and norm != norm
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    assert not optimizer.state and all(p.grad is None for p in model.parameters())
+    assert not any(o.state for o in optimizers) and all(p.grad is None for p in model.parameters())
