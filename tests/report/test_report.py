@@ -20,9 +20,11 @@ from octothinker.report.html import page, write_report
 from octothinker.report.summary import Row, headline, report_json, rows
 from octothinker.typed import ConfigError
 
+Measured = tuple[Run, list[list[Row]]]
+
 
 @pytest.fixture(scope="module")
-def measured(three: Path) -> tuple[Run, list[list[Row]]]:
+def measured(three: Path) -> Measured:
     """The run of three seeds, read once, and its table."""
     run = collect(three)
     return run, rows(run)
@@ -46,8 +48,7 @@ def accuracy(samples: list[dict[str, Any]], mode: str) -> float:
 # ---- data
 
 
-def test_json_has_the_promised_shape(three: Path) -> None:
-    report = report_json(three)
+def test_json_has_the_promised_shape(report: dict[str, Any]) -> None:
     json.dumps(report, allow_nan=False)
     assert report["seconds"] == 812.5
     assert report["headline"].startswith("long: RL raises")
@@ -72,9 +73,9 @@ def test_json_has_the_promised_shape(three: Path) -> None:
         assert r["gain_ci"][0] <= r["gain_sampled"] <= r["gain_ci"][1]
 
 
-def test_json_numbers_are_those_of_the_samples(three: Path) -> None:
+def test_json_numbers_are_those_of_the_samples(three: Path, report: dict[str, Any]) -> None:
     before, after = samples_of(three, "eval.long.s1"), samples_of(three, "eval.rl-long.s1")
-    entry = next(r for r in report_json(three)["runs"] if r["init"] == "long" and r["seed"] == 1)
+    entry = next(r for r in report["runs"] if r["init"] == "long" and r["seed"] == 1)
     sampled = [r for r in after if r["mode"] == "sampled"]
     assert entry["start"]["sampled"] == pytest.approx(accuracy(before, "sampled"))
     assert entry["rl"]["greedy"] == pytest.approx(accuracy(after, "greedy"))
@@ -85,8 +86,7 @@ def test_json_numbers_are_those_of_the_samples(three: Path) -> None:
     assert len(sampled) == 48 * 4
 
 
-def test_pooled_value_is_the_mean_of_the_seeds(three: Path) -> None:
-    report = report_json(three)
+def test_pooled_value_is_the_mean_of_the_seeds(report: dict[str, Any]) -> None:
     gains = [r["gain_sampled"] for r in report["runs"] if r["init"] == "short"]
     pooled = next(r for r in report["pooled"] if r["init"] == "short")
     assert pooled["gain_sampled"] == pytest.approx(sum(gains) / 3)
@@ -95,7 +95,7 @@ def test_pooled_value_is_the_mean_of_the_seeds(three: Path) -> None:
 
 def test_the_answer_names_the_best_model_and_the_base(measured: Measured) -> None:
     run, table = measured
-    top = headline(run, rows(run))
+    top = headline(run, table)
     assert top.answer.startswith("long: RL raises its sampled accuracy from")
     assert "RL on base itself: gains little" in top.more
     assert "points above base after the same RL" in top.more
@@ -133,8 +133,8 @@ def test_claims_follow_the_numbers(measured: Measured) -> None:
 
 @pytest.mark.parametrize(("word", "status"), [(LITTLE, "holds"), (COLLAPSED, "holds"), (FIT, "does not hold")])
 def test_claim_about_the_base(measured: Measured, word: str, status: str) -> None:
-    run, table = measured
-    table = [[_with_verdict(g[0], word if g[0].init == "base" else FIT)] for g in rows(run)]
+    run, heads = measured
+    table = [[_with_verdict(g[0], word if g[0].init == "base" else FIT)] for g in heads]
     first, second = claims(run, table)[:2]
     assert first.status == status
     assert second.status == "holds"
@@ -150,8 +150,8 @@ def test_claim_about_the_base(measured: Measured, word: str, status: str) -> Non
     ],
 )
 def test_one_branch_decides(measured: Measured, over: Estimate, status: str) -> None:
-    run, table = measured
-    table = [[_with_verdict(g[0], FIT, over if g[0].init == "hybrid" else None)] for g in rows(run)]
+    run, heads = measured
+    table = [[_with_verdict(g[0], FIT, over if g[0].init == "hybrid" else None)] for g in heads]
     claim = next(c for c in claims(run, table) if c.says.startswith("Every branch ends above"))
     assert claim.status == status
 
@@ -236,12 +236,12 @@ def test_a_model_looks_the_same_in_every_chart(measured: Measured) -> None:
     for theme in ("light", "dark"):
         assert len({m[theme] for m in styles}) == len(styles)
     assert len({(m["dash"], m["symbol"]) for m in styles}) == len(styles)
-    assert {s["model"] for s in charts(run, rows(run))["rl-reward"]["series"]} == set(range(5))
+    assert {s["model"] for s in charts(run, table)["rl-reward"]["series"]} == set(range(5))
 
 
 def test_branches_start_where_they_fork(measured: Measured) -> None:
     run, table = measured
-    loss = charts(run, rows(run))["mid-loss"]
+    loss = charts(run, table)["mid-loss"]
     base = run.experiment.stage("base")
     fork = (
         base.steps * base.tokens_per_step + 64 * base.tokens_per_step

@@ -1,0 +1,30 @@
+"""ASDiv (Miao et al. 2020): word problems of many kinds; 131 of its answers are no numbers (times, ratios, names, words)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from octothinker.evals.benchmarks import Benchmark, read
+from octothinker.evals.exemplars import WORD_PROBLEMS
+
+BENCHMARK = Benchmark(
+    name="asdiv",
+    source="EleutherAI/asdiv, validation",
+    rows=2215,
+    licence="CC BY-NC 4.0",
+    answer="number",
+    shots=WORD_PROBLEMS,
+    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
+    ask="Q: {question}\nA:",
+    anchor="answer is",
+    stop=("\nQ:",),
+)
+
+
+def rows(file: str, sha256: str) -> Iterator[dict[str, str]]:
+    """`9 (apples)` is 9; `-(1/3)` stays a number."""
+    for row in read(file, sha256):
+        answer = re.sub(r"(?<=\S)\s+\([^()]*\)$", "", row.text("answer"))
+        question = f"{row.text('body')} {row.text('question')}"
+        yield row.problem(row.text("idx"), question, answer, row.text("solution_type"))

@@ -1,0 +1,26 @@
+"""MAWPS (Koncel-Kedziorski et al. 2016): short word problems gathered from the web, one to a few operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from octothinker.evals.benchmarks import Benchmark, read
+from octothinker.evals.exemplars import WORD_PROBLEMS
+
+BENCHMARK = Benchmark(
+    name="mawps",
+    source="MU-NLPC/Calc-mawps, all splits",
+    rows=2065,
+    licence="unverified",
+    answer="number",
+    shots=WORD_PROBLEMS,
+    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
+    ask="Q: {question}\nA:",
+    anchor="answer is",
+    stop=("\nQ:",),
+)
+
+
+def rows(file: str, sha256: str) -> Iterator[dict[str, str]]:
+    for row in read(file, sha256):
+        yield row.problem(row.text("idx"), row.text("input"), row.text("target"), row.text("type"))

@@ -1,0 +1,87 @@
+r"""Worked examples for few-shot prompts: of our own making, from no test set.
+
+Answer forms as in the paper's prompts, since that is what the anchors read: `The answer is 5.` for word problems, and
+`Final Answer: The final answer is $5$. I hope it is correct.` (Minerva) for MATH.
+"""
+
+from __future__ import annotations
+
+Shot = tuple[str, str, str]
+"""(question, working, answer)"""
+
+WORD_PROBLEMS: tuple[Shot, ...] = (
+    (
+        "Noor puts 6 plates on each of 4 tables. Then 5 plates are taken back to the kitchen. How many plates are left on "
+        "the tables?",
+        "Noor put out 6 * 4 = 24 plates. After 5 were taken back there are 24 - 5 = 19 plates.",
+        "19",
+    ),
+    (
+        "A ferry carries 38 cars on its morning trip and 17 fewer on its evening trip. How many cars does it carry in all?",
+        "In the evening it carries 38 - 17 = 21 cars. In all it carries 38 + 21 = 59 cars.",
+        "59",
+    ),
+    (
+        "Pavel buys 3 notebooks at $4 each and a pen for $2.50. He pays with a $20 bill. How much change does he get?",
+        "The notebooks cost 3 * 4 = 12 dollars. With the pen he pays 12 + 2.50 = 14.50 dollars. His change is "
+        "20 - 14.50 = 5.50 dollars.",
+        "5.50",
+    ),
+    (
+        "A baker has 96 rolls and packs them in bags of 8. She sells 7 of the bags. How many bags does she still have?",
+        "She fills 96 / 8 = 12 bags. After selling 7 she has 12 - 7 = 5 bags.",
+        "5",
+    ),
+    (
+        "Half of the 30 children in a class walk to school. A third of the others come by bicycle. How many come by bicycle?",
+        "30 / 2 = 15 children walk, so 30 - 15 = 15 do not. A third of these is 15 / 3 = 5.",
+        "5",
+    ),
+    (
+        "Ines reads 12 pages a day from Monday to Friday and 25 pages on Saturday. Her book has 130 pages. How many pages "
+        "has she left to read?",
+        "From Monday to Friday she reads 12 * 5 = 60 pages. With Saturday that is 60 + 25 = 85 pages. She has "
+        "130 - 85 = 45 pages left.",
+        "45",
+    ),
+    (
+        "A tank holds 240 liters. It is filled at 15 liters a minute while 3 liters a minute leak out. How many minutes "
+        "does it take to fill the empty tank?",
+        "Each minute the tank gains 15 - 3 = 12 liters. Filling it takes 240 / 12 = 20 minutes.",
+        "20",
+    ),
+    (
+        "Tom is 4 years older than Ada. In 6 years the two will be 40 years old together. How old is Ada now?",
+        "In 6 years each is 6 years older, so today they are 40 - 12 = 28 years old together. If Tom were Ada's age, that "
+        "would be 28 - 4 = 24, so Ada is 24 / 2 = 12.",
+        "12",
+    ),
+)
+
+MINERVA: tuple[Shot, ...] = (
+    (
+        "Let $g(x) = 3x^2 - 5x$. Find $g(4) - g(1)$.",
+        "We have $g(4) = 3 \\cdot 16 - 5 \\cdot 4 = 48 - 20 = 28$ and $g(1) = 3 - 5 = -2$. Therefore "
+        "$g(4) - g(1) = 28 - (-2) = 30$.",
+        "30",
+    ),
+    (
+        "Two fair six-sided dice are rolled. What is the probability that the product of the numbers shown is odd? Give "
+        "your answer as a common fraction.",
+        "The product is odd exactly when both numbers are odd. Each die shows an odd number with probability "
+        "$\\frac{3}{6} = \\frac{1}{2}$, and the dice are independent, so the probability is "
+        "$\\frac{1}{2} \\cdot \\frac{1}{2} = \\frac{1}{4}$.",
+        "\\frac{1}{4}",
+    ),
+    (
+        "A right triangle has legs of length $4$ and $8$. Find the length of its hypotenuse in simplest radical form.",
+        "By the Pythagorean theorem the hypotenuse is $\\sqrt{4^2 + 8^2} = \\sqrt{16 + 64} = \\sqrt{80}$. Since "
+        "$80 = 16 \\cdot 5$, this is $4\\sqrt{5}$.",
+        "4\\sqrt{5}",
+    ),
+    (
+        "Find all real numbers $x$ with $|2x - 3| < 7$. Give your answer in interval notation.",
+        "The inequality says $-7 < 2x - 3 < 7$. Adding $3$ gives $-4 < 2x < 10$, and dividing by $2$ gives $-2 < x < 5$.",
+        "(-2,5)",
+    ),
+)
