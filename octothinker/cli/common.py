@@ -34,7 +34,9 @@ Model = Annotated[
 
 
 def console() -> Console:
-    return Console(highlight=False)
+    """As wide as the terminal; elsewhere wide enough that tables and trees are not folded."""
+    screen = Console(highlight=False)
+    return screen if screen.is_terminal else Console(highlight=False, width=200)
 
 
 def duration(seconds: float | None) -> str:

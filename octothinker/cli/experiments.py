@@ -123,7 +123,9 @@ def report(
     """
     _check_run(folder)
     if not read_json(folder / "experiment.json")["eval"]["problems"]:
-        raise ConfigError(f"{folder}: this run evaluates nothing, so there is nothing to report; see octo status {folder}")
+        raise ConfigError(
+            f"{folder}: this run evaluates nothing, so there is nothing to report; see octo status {folder}"
+        )
     if as_json:
         from octothinker.report.summary import report_json
 

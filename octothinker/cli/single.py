@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -151,9 +150,12 @@ def rl(
 
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Option(help="Folder with one folder or .jsonl file a benchmark.")],
+    data: Annotated[Path, typer.Option(help="Folder with NAME/test.jsonl or NAME.jsonl for each.")],
     out: OneOut,
-    benchmarks: Annotated[str, typer.Option(metavar="A,B", help="Names, with commas between them.")] = "gsm8k",
+    benchmarks: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="amc23, asdiv, gsm8k, math500, mawps, svamp, or your own: question, answer."),
+    ] = "gsm8k",
     limit: Annotated[int | None, typer.Option(help="The first problems of each. Default: all.")] = None,
     few_shot: Annotated[
         bool,
@@ -175,6 +177,7 @@ def evaluate(
            --benchmarks sums --data problems --out runs/sums
     """
     from octothinker.config import Eval, Experiment, StartModel
+    from octothinker.evals.benchmarks import problems
 
     names = tuple(name.strip() for name in benchmarks.split(",") if name.strip())
     experiment = Experiment(
@@ -182,7 +185,7 @@ def evaluate(
         seeds=(seed,),
         model=StartModel(path=model),
         sources={},
-        problems={name: _benchmark(name, data) for name in names},  # type: ignore[misc]
+        problems={name: problems(name, data) for name in names},
         midtrain=(),
         eval=Eval(
             problems=names,
@@ -195,9 +198,3 @@ def evaluate(
         ),
     )
     go(override(experiment, settings or []), out)
-
-
-def _benchmark(name: str, data: Path) -> object:
-    from octothinker.config import Problems
-
-    return dataclasses.replace(Problems(path=str(data / name)))

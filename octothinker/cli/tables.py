@@ -159,27 +159,38 @@ def summary(console: Console, out: Path) -> None:
 
 def _results(console: Console, out: Path) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
+    measured = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("stage", "time", "result"):
         table.add_column(column)
+    for column in ("set", "n", "greedy (95%)", "sampled (95%)", "boxed", "truncated", "length"):
+        measured.add_column(column, justify="left" if column == "set" else "right", no_wrap=True)
     for row in read_json(out / "plan.json"):
         file = out / row["folder"] / "manifest.json"
-        if file.exists():
-            manifest = read_json(file)
-            folder = f"\n[dim]{escape(str(file.parent))}[/]" if row["kind"] in ("midtrain", "rl", "eval") else ""
-            table.add_row(row["name"], duration(manifest["seconds"]), escape(_short(manifest["result"])) + folder)
+        if not file.exists():
+            continue
+        manifest = read_json(file)
+        plain = {k: v for k, v in manifest["result"].items() if isinstance(v, (int, float))}
+        text = "  ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:.4g}" for k, v in plain.items())
+        folder = f"[dim]{escape(str(file.parent))}[/]" if row["kind"] in ("midtrain", "rl", "eval") else ""
+        table.add_row(row["name"], duration(manifest["seconds"]), "\n".join(t for t in (escape(text), folder) if t))
+        if row["kind"] == "eval":
+            for name, found in read_json(file.parent / "results.json")["sets"].items():
+                modes = [found["greedy"], found["sampled"]]
+                any_mode = found["sampled"] or found["greedy"]
+                shares = [_percent(any_mode[key]) for key in ("boxed", "truncation")]
+                length = f"{any_mode['mean_length']:.0f}"
+                measured.add_row(escape(name), str(found["n"]), *map(_accuracy, modes), *shares, length)
     console.print(table)
+    if measured.row_count:
+        console.print()
+        console.print(measured)
 
 
-def _short(result: dict[str, Any]) -> str:
-    if "sets" in result:  # an evaluation
-        return "\n".join(
-            f"{name}: " + ", ".join(f"{key} {_percent(value)}" for key, value in values.items())
-            for name, values in result["sets"].items()
-        )
-    plain = {k: v for k, v in result.items() if isinstance(v, (int, float))}
-    return "  ".join(
-        f"{key} {value:,}" if isinstance(value, int) else f"{key} {value:.4g}" for key, value in plain.items()
-    )
+def _accuracy(measure: dict[str, Any] | None) -> str:
+    if not measure or measure["accuracy"] is None:
+        return ""
+    low, high = measure["ci"]
+    return f"{_percent(measure['accuracy'])} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _percent(value: float | None) -> str:

@@ -66,12 +66,11 @@ MINERVA: tuple[Shot, ...] = (
         "30",
     ),
     (
-        "Two fair six-sided dice are rolled. What is the probability that the product of the numbers shown is odd? Give "
-        "your answer as a common fraction.",
-        "The product is odd exactly when both numbers are odd. Each die shows an odd number with probability "
-        "$\\frac{3}{6} = \\frac{1}{2}$, and the dice are independent, so the probability is "
-        "$\\frac{1}{2} \\cdot \\frac{1}{2} = \\frac{1}{4}$.",
-        "\\frac{1}{4}",
+        "A spinner has $12$ equal sectors numbered from $1$ to $12$ and is spun once. With what probability does it stop "
+        "at a multiple of $4$ or of $5$?",
+        "The multiples of $4$ are $4, 8, 12$ and the multiples of $5$ are $5, 10$; no sector is in both lists. So "
+        "$3 + 2 = 5$ of the $12$ equally likely sectors count, and the probability is $\\frac{5}{12}$.",
+        "\\frac{5}{12}",
     ),
     (
         "A right triangle has legs of length $4$ and $8$. Find the length of its hypotenuse in simplest radical form.",

@@ -25,6 +25,8 @@ from octothinker.model.tokenizer import Tokenizer
 
 COMPACT = 0.8  # finished rows leave the batch when at most this share still runs: moving the caches costs a step or two
 
+SHARED_PREFIX = 16  # tokens
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -125,34 +127,60 @@ class Engine:
         )
 
     def _prefill(self, rows: list[_Row], room: int) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor, Tensor]:
-        """Run each distinct prompt once. Returns, for the rows: last logits (B, V), caches k and v by layer
-        (B, kv_heads, width + room, D), padding (B,) int64, and the key mask (B, width + room) bool."""
+        """Run each distinct prompt once, and what they all begin with (few-shot examples) once for all. Columns:
+
+            [ common prefix | padding | rest of the prompt | room to decode ]
+
+        Returns, for the rows: last logits (B, V), caches k and v by layer (B, kv_heads, width + room, D), padding (B,)
+        int64, and the key mask (B, width + room) bool."""
         prompts = {row.request: row.ask.prompt for row in rows}
         slot = {request: i for i, request in enumerate(prompts)}
+        index = torch.tensor([slot[row.request] for row in rows], device=self.device)
+        common = _common_prefix(list(prompts.values()))
         width = max(len(p) for p in prompts.values())
         padding = torch.tensor([width - len(p) for p in prompts.values()], device=self.device)
-        padded = [[self.tokenizer.pad_id] * (width - len(p)) + p for p in prompts.values()]
-        tokens = torch.tensor(padded, device=self.device)  # (P, width)
-        positions = (torch.arange(width, device=self.device)[None] - padding[:, None]).clamp(min=0)
+        fill = [self.tokenizer.pad_id] * width
+        tokens = torch.tensor([fill[len(p) :] + p[common:] for p in prompts.values()], device=self.device)
+        column = torch.arange(width, device=self.device)
+        real = (column < common) | (column >= common + padding[:, None])  # (P, width)
+        mask = (column <= column[common:, None]) & real[:, None, None, :]
+        mask = mask | (column == column[common:, None])  # padding sees itself: no empty row of scores
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        if common:
+            prefix = torch.tensor([next(iter(prompts.values()))[:common]], device=self.device)
+            triangle = torch.ones(common, common, dtype=torch.bool, device=self.device).tril()
+            self._forward(prefix, column[None, :common], triangle, keys, values)
+        # Padding would have positions before the prefix's end: they are only kept from being negative.
+        hidden = self._forward(tokens, (column[common:] - padding[:, None]).clamp(min=0), mask, keys, values)
+        logits = self.model.logits(self.model.model.norm(hidden[:, -1]))
+        for cache in (keys, values):
+            cache[:] = [F.pad(c[index], (0, 0, 0, room)) for c in cache]
+        return logits[index], keys, values, padding[index], F.pad(real[index], (0, room))
+
+    def _forward(
+        self, tokens: Tensor, positions: Tensor, mask: Tensor, keys: list[Tensor], values: list[Tensor]
+    ) -> Tensor:
+        """Hidden states (P, T, H) before the final norm of tokens (P, T) at positions (P, T); the caches by layer (empty
+        lists, or one row's) become (P, kv_heads, past + T, D)."""
         cos, sin = (t[:, None] for t in rope_tables(self.model.frequencies, positions))
-        real = torch.arange(width, device=self.device)[None] >= padding[:, None]  # (P, width)
-        mask = real[:, None, None, :] & torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
-        mask = mask | torch.eye(width, dtype=torch.bool, device=self.device)  # a padded query sees itself: no empty row
-        index = torch.tensor([slot[row.request] for row in rows], device=self.device)
-        keys, values = [], []
         x = self.model.model.embed_tokens(tokens)
-        for layer in self.model.model.layers:
+        for n, layer in enumerate(self.model.model.layers):
             attention = layer.self_attn
             q, k, v = attention.qkv(layer.input_layernorm(x), cos, sin)
+            if len(keys) > n:
+                k = torch.cat((keys[n].expand(len(k), -1, -1, -1), k), dim=2)
+                v = torch.cat((values[n].expand(len(v), -1, -1, -1), v), dim=2)
+                keys[n], values[n] = k, v
+            else:
+                keys.append(k)
+                values.append(v)
             groups = q.shape[1] // k.shape[1]
             expanded = (t.repeat_interleave(groups, dim=1) for t in (k, v))
             out = F.scaled_dot_product_attention(q, *expanded, attn_mask=mask)
             x = x + attention.o_proj(out.transpose(1, 2).flatten(2))
             x = x + layer.mlp(layer.post_attention_layernorm(x))
-            for cache, new in ((keys, k), (values, v)):
-                cache.append(F.pad(new[index], (0, 0, 0, room)))
-        logits = self.model.logits(self.model.model.norm(x[:, -1]))
-        return logits[index], keys, values, padding[index], F.pad(real[index], (0, room))
+        return x
 
     def _decode(self, rows: list[_Row]) -> list[tuple[_Row, Literal["stop", "length"]]]:
         room = max(row.ask.max_tokens for row in rows)
@@ -218,6 +246,15 @@ class Engine:
         # A token is at least one byte, so this many tokens cover the longest stop string.
         tail = self.tokenizer.decode(row.tokens[-4 * longest :])
         return any(stop in tail for stop in row.ask.stop)
+
+
+def _common_prefix(prompts: list[list[int]]) -> int:
+    """Tokens that all prompts begin with, at least one of each left over; 0 where sharing them is not worth a pass."""
+    shortest, longest = min(prompts), max(prompts)  # in dictionary order: what these two share, all share
+    most = min(map(len, prompts)) - 1
+    shared = next((i for i, (a, b) in enumerate(zip(shortest, longest, strict=False)) if a != b), most)
+    shared = min(shared, most)
+    return shared if len(prompts) > 1 and shared >= SHARED_PREFIX else 0
 
 
 def _sample(logits: Tensor, temperature: Tensor, uniform: np.ndarray) -> tuple[Tensor, Tensor]:

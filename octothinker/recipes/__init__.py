@@ -27,6 +27,7 @@ RECIPES = {
 
 def find(spec: str) -> Experiment:
     """The experiment that `spec` names; a `ConfigError` says what there is instead."""
+    _importable(Path.cwd())
     if spec.endswith(".json"):
         if not Path(spec).is_file():
             raise ConfigError(f"{spec}: no such file")
@@ -52,10 +53,13 @@ def _module(name: str) -> Any:
 
 
 def _file(path: Path) -> Any:
-    """A recipe file may name generators that lie beside it: its folder is importable here and in the stages' processes."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
-    folder = str(path.absolute().parent)
-    sys.path.insert(0, folder)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")]))
+    _importable(path.absolute().parent)
     return importlib.import_module(path.stem)
+
+
+def _importable(folder: Path) -> None:
+    """A recipe may name generators that lie beside it, or where one stands: here and in the stages' processes."""
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))

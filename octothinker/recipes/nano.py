@@ -1,9 +1,9 @@
 """The paper's experiment in small: minutes on two CPU cores, nothing downloaded (docs/nano.md has reasons and numbers).
 
-    base (general text, some bare question-answer pairs)
-      -> stable (maths text, constant rate)
-           -> short | long | hybrid (question-answer decay, rate falling to a tenth)
-    RL from base and from each branch under identical conditions; the same evaluation before and after
+base (general text, some bare question-answer pairs)
+  -> stable (maths text, constant rate)
+       -> short | long | hybrid (question-answer decay, rate falling to a tenth)
+RL from base and from each branch under identical conditions; the same evaluation before and after
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Chain:
-    """first (op, operand) (op, operand) …, e.g. 12+30-7."""
+    """first (op, operand) (op, operand) …, e.g. 12+9-7."""
 
     first: int
     steps: tuple[tuple[str, int], ...]
@@ -99,15 +99,18 @@ THINGS = ("pens", "cards", "coins", "nuts")
 
 def question(chain: Chain, rng: random.Random) -> str:
     """One of three ways to ask."""
-    spaced = str(chain.first) + "".join(f" {op} {n}" for op, n in chain.steps)
     form = rng.randrange(3)
     if form == 0:
-        return f"What is {spaced}?"
+        return f"What is {chain.expression}?"
     if form == 1:
         return f"Compute {chain.expression}."
     name, thing = rng.choice(NAMES), rng.choice(THINGS)
-    moves = ", ".join(f"{'gets' if op == '+' else 'loses'} {n}" for op, n in chain.steps)
-    return f"{name} has {chain.first} {thing}, {moves}. How many {thing} are left?"
+    return f"{_story(chain, name, thing)}. How many {thing} are left?"
+
+
+def _story(chain: Chain, name: str, thing: str) -> str:
+    moves = "".join(f", {'gets' if op == '+' else 'loses'} {n}" for op, n in chain.steps)
+    return f"{name} has {chain.first} {thing}{moves}"
 
 
 def problems(split: Split, per_level: int, seed: int, levels: list[int] | None = None) -> Iterator[dict[str, Any]]:
@@ -132,14 +135,15 @@ def problems(split: Split, per_level: int, seed: int, levels: list[int] | None =
 
 
 def _rewriting(chain: Chain) -> str:
-    """12+30-7=42-7=35: the whole expression that is left, after each operation."""
+    """12+9-7=21-7=14: the whole expression that is left, after each operation."""
     parts = [part.expression for part in chain.suffixes()]
     return "=".join([*parts, str(chain.totals[-1])])
 
 
 def short_solution(chain: Chain) -> str:
-    """Running totals and no more: `42, 35`."""
-    return ", ".join(map(str, chain.totals))
+    """Each operation by itself, the next operand looked up in the question: `12+9=21, 21-7=14`."""
+    totals = [chain.first, *chain.totals]
+    return ", ".join(f"{a}{op}{n}={b}" for a, (op, n), b in zip(totals[:-1], chain.steps, totals[1:], strict=True))
 
 
 def long_solution(chain: Chain, rng: random.Random) -> str:
@@ -187,19 +191,17 @@ def worked_text(seed: int, documents: int) -> Iterator[dict[str, str]]:
         lines = []
         for _ in range(rng.randint(3, 6)):
             chain = draw(rng, rng.choice((0, *LEVELS)), "train")
-            form = rng.randrange(5)
-            if form <= 1:
-                lines.append(_rewriting(chain))
+            result = chain.totals[-1]
+            form = rng.randrange(4)
+            if form == 0:
+                lines.append(f"Find {chain.expression}: {_rewriting(chain)}. It makes {result}.")
+            elif form == 1:
+                lines.append(f"Find {chain.expression}: {short_solution(chain)}. It makes {result}.")
             elif form == 2:
-                lines.append(f"{chain.expression}: {short_solution(chain)}")
-            elif form == 3:
-                words = {"+": "plus", "-": "minus"}
-                op, n = chain.steps[0]
-                lines.append(f"{chain.first} {words[op]} {n} makes {chain.totals[0]}.")
+                lines.append(_rewriting(chain))
             else:
-                name, thing = rng.choice(NAMES), rng.choice(THINGS)
-                moves = ", ".join(f"{'gets' if op == '+' else 'loses'} {n}" for op, n in chain.steps)
-                lines.append(f"{name} has {chain.first} {thing}, {moves}: {_rewriting(chain)} {thing}.")
+                thing = rng.choice(THINGS)
+                lines.append(f"{_story(chain, rng.choice(NAMES), thing)}: {_rewriting(chain)} {thing}.")
         yield {"text": "\n".join(lines)}
 
 

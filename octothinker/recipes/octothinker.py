@@ -167,6 +167,10 @@ PROBLEMS = {
         args={"path": "hf://datasets/hkust-nlp/SimpleRL-Zoo-Data/simplelr_qwen_level3to5/train.parquet"},
     ),
     "math500": Problems(path="hf://datasets/HuggingFaceH4/MATH-500/test.jsonl", question="problem"),
+    "gsm8k": Problems(
+        generator="octothinker.recipes.octothinker:gsm8k",
+        args={"path": "hf://datasets/openai/gsm8k/main/test-*.parquet"},
+    ),
 }
 
 RL_SETTINGS = RL(
@@ -224,6 +228,12 @@ def math8k(path: str) -> Iterator[dict[str, Any]]:
             yield {"question": info["question"], "answer": str(info["answer"]), "level": info.get("level")}
 
 
+def gsm8k(path: str) -> Iterator[dict[str, Any]]:
+    """GSM8K's problems with their final answers; the field `answer` holds the working too."""
+    for row in _rows(path):
+        yield {"question": row.fields["question"], "answer": row.fields["answer"].rpartition("####")[2].strip()}
+
+
 def _rows(path: str) -> Iterator[Row]:
     for file in find(path).values():
         yield from read(file, Position())
@@ -262,7 +272,7 @@ def _experiment(name: str, base: str, lr: float) -> Experiment:
     ]
     return Experiment(
         name=name,
-        note=f"OctoThinker (arXiv 2506.20512) from {base}. {NOTE}",
+        note=f"OctoThinker (arXiv 2506.20512) from {base}.\n{NOTE}",
         seeds=(0,),  # the paper's number; three would tell more
         model=StartModel(path=base),
         sources=SOURCES,
@@ -273,7 +283,7 @@ def _experiment(name: str, base: str, lr: float) -> Experiment:
         base="start",
         # ours: see NOTE. The paper's few-shot numbers of 13 sets: `octo eval MODEL --few-shot --benchmarks …`
         eval=Eval(
-            problems=("math500",),
+            problems=("math500", "gsm8k"),
             samples=16,
             temperature=1.0,
             max_tokens=8_192,

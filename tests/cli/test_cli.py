@@ -122,7 +122,8 @@ def test_a_failure_shows_its_reason_its_log_and_how_to_go_on(octo: Octo, recipe:
         (["status", "."], "is no run folder"),
         (["report", "."], "is no run folder"),
         (["import", "smollm3", "x"], "did you mean 'smollm2'"),
-        (["eval", "no-such-model", "--data", ".", "--out", "o"], "no such folder"),
+        (["rl", "no-such-model", "--problems", "p.jsonl", "--steps", "1", "--out", "o"], "no such folder"),
+        (["eval", "m", "--benchmarks", "gsm9k", "--data", ".", "--out", "o"], "did you mean 'gsm8k'"),
         (["midtrain", "m", "--data", "a.jsonl:-1", "--tokens", "9", "--out", "o"], "the weight must be above 0"),
     ],
 )

@@ -77,6 +77,29 @@ def test_logprobs_equal_the_trainers(model: Llama, tokenizer: Tokenizer, tempera
             torch.testing.assert_close(torch.tensor(done.logprobs), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_shared_prefix_changes_nothing(
+    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few-shot prompts: what all begin with is run once; the same log-probs as the trainer's, the same samples as without."""
+    shots = tokenizer.encode("12 + 30 = 42\nthe cat sat on the mat\n")
+    assert len(shots) >= engine_module.SHARED_PREFIX
+    asks = [
+        Request(prompt=shots + tokenizer.encode(text), max_tokens=12, n=2, seed=i)
+        for i, text in enumerate(("a", "the cat sat on", "stop here END"))
+    ]
+    passes = []
+    plain = Engine._forward
+    monkeypatch.setattr(Engine, "_forward", lambda self, tokens, *a: (passes.append(tokens.shape), plain(self, tokens, *a))[1])
+    shared = Engine(model, tokenizer).generate(asks)
+    assert [shape[0] for shape in passes] == [1, 3] and passes[0][1] >= len(shots) - 1
+    monkeypatch.setattr(engine_module, "SHARED_PREFIX", 10_000)
+    assert_same(shared, Engine(model, tokenizer).generate(asks))
+    for ask, group in zip(asks, shared, strict=True):
+        for done in group:
+            expected = forward_logprobs(model, ask.prompt, done.tokens)[range(len(done.tokens)), done.tokens]
+            torch.testing.assert_close(torch.tensor(done.logprobs), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_greedy_is_the_argmax_of_the_full_forward(model: Llama, tokenizer: Tokenizer) -> None:
     asks = requests(tokenizer, 0.0, n=1)
     for ask, (done,) in zip(asks, Engine(model, tokenizer).generate(asks), strict=True):
@@ -141,7 +164,7 @@ def test_stop_strings_and_limits(model: Llama, tokenizer: Tokenizer) -> None:
             assert after.text == before.text.split(stop)[0] and after.finish == "stop"
             assert after.tokens == before.tokens[: len(after.tokens)]
         else:
-            assert after == before
+            assert_same([[after]], [[before]])
     assert any(done.finish == "length" and len(done.tokens) == 60 for done in plain)
     for done in plain:
         assert (done.tokens[-1] in tokenizer.eos_ids) == (done.finish == "stop")

@@ -100,6 +100,21 @@ def test_the_three_sizes_differ_in_base_and_rate_alone() -> None:
     assert dataclasses.replace(one, **same) == three  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", PAPER)
+def test_a_plan_of_the_paper_needs_no_network_and_no_weights(name: str, tmp_path: Path) -> None:
+    from octothinker.graph import expand
+    from octothinker.plan import make_plan
+
+    experiment = find(name)
+    rows = {row.stage.name: row for row in make_plan(expand(experiment), experiment, tmp_path, 1e15, devices=64)}
+    stable = rows["midtrain.stable.s0"].cost
+    assert (stable.tokens, stable.steps) == (209_715_200_000, 50_000)
+    size = SHAPES[str(experiment.model.path)].num_parameters
+    assert 6 * size * 2.0e11 < stable.train_flops < 9 * size * 2.1e11  # 6 N D, and the attention of 8k tokens
+    assert {f"eval.rl-{init}.s0" for init in experiment.rl_from} <= set(rows)
+    assert not list(tmp_path.iterdir())
+
+
 def test_smollm2_trains_on_the_tokens_asked_for() -> None:
     experiment = find("smollm2-135m")
     assert sum(stage.steps * stage.tokens_per_step for stage in experiment.midtrain) >= 200_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,8 @@ from octothinker.evals.exemplars import Shot
 from octothinker.typed import ConfigError, check, suggest
 
 CONTINUATIONS = (
-    "\nQ:",
-    "\n\nQ.",
-    "\nProblem:",
-    "\nQuestion:",
-    "\nUser:",
-    "\nHuman:",
-    "\n\n\n",
-    "<|endoftext|>",
-    "<|im_end|>",
+    *("\nQ:", "\nProblem:", "\nQuestion:", "\nUser:", "\nHuman:"),
+    *("\n\n\n", "<|endoftext|>", "<|im_end|>"),
 )
 """With these a base model goes on to a problem of its own; what follows is no part of the answer."""
 
@@ -37,7 +31,7 @@ CONTINUATIONS = (
 class Benchmark:
     name: str
     source: str
-    """Data set on the hub, and its split."""
+    """Where it is published: data set on the hub with its split, or another place."""
     rows: int
     """In the published test split."""
     licence: str
@@ -64,12 +58,8 @@ class Benchmark:
 
 
 def _fill(template: str, **fields: str) -> str:
-    """Each field once, so that nothing inside a filled-in text is filled in again."""
-    out = ""
-    for part in template.split("{"):
-        name, brace, rest = part.partition("}")
-        out += fields[name] + rest if brace and name in fields else part
-    return out
+    """In one pass, so that nothing inside a filled-in text is filled in again."""
+    return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], template)
 
 
 def find(name: str) -> Benchmark | None:

@@ -9,7 +9,7 @@ from octothinker.evals.exemplars import WORD_PROBLEMS
 
 BENCHMARK = Benchmark(
     name="mawps",
-    source="MU-NLPC/Calc-mawps, all splits",
+    source="four of its parts (addsub, multiarith, singleeq, singleop), as in the paper's evaluation",
     rows=2065,
     licence="unverified",
     answer="number",

@@ -9,7 +9,7 @@ from octothinker.evals.exemplars import WORD_PROBLEMS
 
 BENCHMARK = Benchmark(
     name="svamp",
-    source="ChilleD/SVAMP, test and train",
+    source="github.com/arkilpatel/SVAMP",
     rows=1000,
     licence="MIT",
     answer="number",
