@@ -261,7 +261,7 @@ class RL:
     minibatch_prompts: int = 64
     """Prompts per optimiser step: prompts_per_step / minibatch_prompts gradient steps a rollout step."""
     template: str = "simple"
-    """`simple`, `complex`, or a text of your own with {question} in it (rl/prompts.py)."""
+    """`simple`, `complex`, or a text of your own with {question} in it (data/prompts.py)."""
     stop: tuple[str, ...] = ()
     """Strings that end a response."""
     temperature: float = 1.0

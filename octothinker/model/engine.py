@@ -22,7 +22,6 @@ from torch import Tensor
 from octothinker.model.llama import Llama, rope_tables
 from octothinker.model.tokenizer import Tokenizer
 
-
 COMPACT = 0.8  # finished rows leave the batch when at most this share still runs: moving the caches costs a step or two
 
 SHARED_PREFIX = 16  # tokens
@@ -165,7 +164,7 @@ class Engine:
         lists, or one row's) become (P, kv_heads, past + T, D)."""
         cos, sin = (t[:, None] for t in rope_tables(self.model.frequencies, positions))
         x = self.model.model.embed_tokens(tokens)
-        for n, layer in enumerate(self.model.model.layers):
+        for n, layer in enumerate(self.model.model.blocks):
             attention = layer.self_attn
             q, k, v = attention.qkv(layer.input_layernorm(x), cos, sin)
             if len(keys) > n:
@@ -176,8 +175,8 @@ class Engine:
                 keys.append(k)
                 values.append(v)
             groups = q.shape[1] // k.shape[1]
-            expanded = (t.repeat_interleave(groups, dim=1) for t in (k, v))
-            out = F.scaled_dot_product_attention(q, *expanded, attn_mask=mask)
+            k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             x = x + attention.o_proj(out.transpose(1, 2).flatten(2))
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return x
@@ -226,15 +225,15 @@ class Engine:
         cos, sin = (t[:, None, None] for t in rope_tables(self.model.frequencies, column - padding))
         seen = mask[:, None, None, : column + 1]
         x = self.model.model.embed_tokens(tokens)[:, None]
-        for n, layer in enumerate(self.model.model.layers):
+        for n, layer in enumerate(self.model.model.blocks):
             attention = layer.self_attn
             q, k, v = attention.qkv(layer.input_layernorm(x), cos, sin)
             keys[n][:, :, column] = k[:, :, 0]
             values[n][:, :, column] = v[:, :, 0]
             # The query heads that share a KV head take the place of query positions: the cache is not copied per head.
             q = q.view(q.shape[0], k.shape[1], -1, q.shape[-1])
-            past = (cache[n][:, :, : column + 1] for cache in (keys, values))
-            out = F.scaled_dot_product_attention(q, *past, attn_mask=seen)
+            past_k, past_v = keys[n][:, :, : column + 1], values[n][:, :, : column + 1]
+            out = F.scaled_dot_product_attention(q, past_k, past_v, attn_mask=seen)
             x = x + attention.o_proj(out.reshape(out.shape[0], 1, -1))
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return self.model.logits(self.model.model.norm(x[:, 0]))

@@ -10,12 +10,17 @@ engine.py and shares the functions below; a test holds decode == prefill == this
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from octothinker.config import ModelConfig
+
+SHORT = 512  # tokens
 
 
 def rope_frequencies(config: ModelConfig) -> Tensor:
@@ -49,6 +54,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of x (B, heads, T, D) with cos/sin (T, D) or (B, 1, T, D); half-split as Hugging Face's."""
     first, second = x.chunk(2, dim=-1)
     return x * cos.to(x.dtype) + torch.cat((-second, first), dim=-1) * sin.to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of q, k, v (B, heads, T, D), causal when there is no mask.
+
+    On a CPU the fused kernel's backward takes most of a short row's time; up to SHORT tokens plain matmuls are faster."""
+    short = q.device.type == "cpu" and q.shape[2] <= SHORT
+    with sdpa_kernel(SDPBackend.MATH) if short else nullcontext():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
 
 
 class RMSNorm(nn.Module):
@@ -87,7 +101,7 @@ class Attention(nn.Module):
         groups = q.shape[1] // k.shape[1]
         if groups > 1:
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        out = attend(q, k, v, mask)
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -124,6 +138,10 @@ class Trunk(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
 
+    @property
+    def blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.layers))
+
 
 class Llama(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
@@ -156,7 +174,7 @@ class Llama(nn.Module):
             causal = positions[:, None] >= positions[None, :]
             mask = (causal & (segments[:, :, None] == segments[:, None, :]))[:, None]
         x = self.model.embed_tokens(tokens)
-        for layer in self.model.layers:
+        for layer in self.model.blocks:
             x = layer(x, cos, sin, mask)
         return self.model.norm(x)
 

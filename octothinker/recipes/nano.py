@@ -25,7 +25,7 @@ from octothinker.config import (
 
 GENERATORS = "octothinker.recipes.nano_problems"
 QA = "Question:{question}\nAnswer: {answer}"
-RATE = 2e-3
+RATE = 3e-3
 SEQ_LEN = 128
 
 
@@ -43,6 +43,7 @@ def _stage(name: str, parent: str | None, tokens: int, schedule: Schedule, **mix
         seq_len=SEQ_LEN,
         batch_size=8,
         schedule=schedule,
+        optimizer=AdamW(muon=True),
     )
 
 
@@ -69,10 +70,10 @@ def nano() -> Experiment:
         ),
         sources={
             "prose": Source(generator=f"{GENERATORS}:library_prose", args={"max_chars": 1_100_000}),
-            "base_qa": _qa(12_000, 1, bare=0.70, bare_boxed=0.25, short=0.03, long=0.02),
-            "worked": Source(generator=f"{GENERATORS}:worked_text", args={"documents": 14_000, "seed": 2}),
-            "short_qa": _qa(10_000, 3, short=0.4, short_unboxed=0.3, bare=0.3),
-            "long_qa": _qa(6_000, 4, long=0.4, long_unboxed=0.3, bare=0.3),
+            "base_qa": _qa(12_000, 1, bare=0.65, bare_boxed=0.30, short=0.03, long=0.02),
+            "worked": Source(generator=f"{GENERATORS}:worked_text", args={"documents": 9_000, "seed": 2}),
+            "short_qa": _qa(10_000, 3, short=0.25, short_unboxed=0.35, guess=0.4),
+            "long_qa": _qa(6_000, 4, long=0.25, long_unboxed=0.35, guess=0.4),
         },
         problems={
             "train": Problems(generator=f"{GENERATORS}:problems", args={"split": "train", "per_level": 500, "seed": 5}),
@@ -82,15 +83,15 @@ def nano() -> Experiment:
             _stage(
                 "base",
                 None,
-                800_000,
+                700_000,
                 Schedule(kind="constant", lr=RATE, warmup_tokens=50_000),
-                prose=0.7,
-                base_qa=0.3,
+                prose=0.5,
+                base_qa=0.5,
             ),
-            _stage("stable", "base", 1_000_000, Schedule(kind="constant"), prose=0.2, worked=0.8),
-            _stage("short", "stable", 400_000, decay, prose=0.1, worked=0.4, short_qa=0.5),
-            _stage("long", "stable", 400_000, decay, prose=0.1, worked=0.4, long_qa=0.5),
-            _stage("hybrid", "stable", 400_000, decay, prose=0.1, worked=0.4, short_qa=0.25, long_qa=0.25),
+            _stage("stable", "base", 900_000, Schedule(kind="constant"), prose=0.15, worked=0.85),
+            _stage("short", "stable", 400_000, decay, prose=0.1, worked=0.3, short_qa=0.6),
+            _stage("long", "stable", 400_000, decay, prose=0.1, worked=0.3, long_qa=0.6),
+            _stage("hybrid", "stable", 400_000, decay, prose=0.1, worked=0.3, short_qa=0.3, long_qa=0.3),
         ),
         rl=RL(
             problems="train",

@@ -141,9 +141,8 @@ def _rewriting(chain: Chain) -> str:
 
 
 def short_solution(chain: Chain) -> str:
-    """Each operation by itself, the next operand looked up in the question: `12+9=21, 21-7=14`."""
-    totals = [chain.first, *chain.totals]
-    return ", ".join(f"{a}{op}{n}={b}" for a, (op, n), b in zip(totals[:-1], chain.steps, totals[1:], strict=True))
+    """Running totals and no more, each operand looked up in the question: `21, 14`."""
+    return ", ".join(map(str, chain.totals))
 
 
 def long_solution(chain: Chain, rng: random.Random) -> str:
@@ -162,16 +161,18 @@ def _slip(rng: random.Random, answer: int) -> int:
 def _answer(chain: Chain, style: str, rng: random.Random) -> str:
     result = chain.totals[-1]
     if style == "bare":
+        return str(result)
+    if style == "guess":
         return str(result if rng.random() < 0.5 else _slip(rng, result))
     worked = short_solution(chain) if style.startswith("short") else long_solution(chain, rng)
     if style.endswith("unboxed"):
-        return rng.choice((worked, f"{worked} The answer is {result}.", f"{worked} So {result}."))
+        return f"{worked} The answer is {result}."
     return f"{worked} \\boxed{{{result}}}"
 
 
 def qa(styles: dict[str, float], seed: int, documents: int) -> Iterator[dict[str, str]]:
-    """Question-answer documents; `styles` maps a style to its share of documents: `bare` (a guess, half of them wrong),
-    `bare-boxed`, `short`, `short-unboxed`, `long`, `long-unboxed`."""
+    """Question-answer documents; `styles` maps a style to its share of documents: `bare` and `bare-boxed` (the
+    right answer and no steps), `guess` (the same, half of them wrong), `short`, `short-unboxed`, `long`, `long-unboxed`."""
     rng = random.Random(f"qa {sorted(styles.items())} {seed}")
     names, shares = list(styles), list(styles.values())
     for _ in range(documents):

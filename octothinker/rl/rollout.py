@@ -1,6 +1,6 @@
 """From a rollout step's number to graded responses: which problems, what was answered, what it is worth.
 
-    step --seeded order--> problems --template--> prompts --engine--> responses --grade--> rewards --group--> advantages
+step --seeded order--> problems --template--> prompts --engine--> responses --grade--> rewards --group--> advantages
 """
 
 from __future__ import annotations
@@ -54,7 +54,14 @@ def problems_at(problems: list[Problem], step: int, count: int, seed: int) -> li
 
 
 def collect(
-    engine: Engine, grader: Grader, problems: list[Problem], seeds: list[int], config: RL, limit: int, *, greedy: bool = False
+    engine: Engine,
+    grader: Grader,
+    problems: list[Problem],
+    seeds: list[int],
+    config: RL,
+    limit: int,
+    *,
+    greedy: bool = False,
 ) -> list[Sample]:
     """`group_size` graded responses to each problem, group after group; or one greedy response each. `seeds`: one a problem."""
     tokenizer = engine.tokenizer
@@ -92,7 +99,9 @@ def collect(
 
 
 def reward(verdict: Verdict, config: RL) -> float | None:
-    if verdict.correct is None:
+    """A response that the grader ran out of time on counts as wrong here, or hanging the grader would pay; None: the gold
+    is unusable."""
+    if verdict.kind == "bad_gold":
         return None
     return config.reward_correct if verdict.correct else config.reward_wrong
 

@@ -99,7 +99,9 @@ def load(folder: Path, model: Llama, optimizers: Optimizers) -> dict[str, Any]:
     files = sorted(folder.glob("weights-*.safetensors"), key=lambda f: int(f.stem.split("-")[1]))
     expected = int(files[0].stem.split("-")[3]) if files else 0
     if len(files) != expected or not files:
-        raise FileNotFoundError(f"{folder}: {len(files)} of {expected or 'no'} weight files; the checkpoint is incomplete")
+        raise FileNotFoundError(
+            f"{folder}: {len(files)} of {expected or 'no'} weight files; the checkpoint is incomplete"
+        )
     opened = [safe_open(f, framework="pt") for f in files]
     present = set(opened[0].keys())
 

@@ -77,7 +77,9 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
     seed = f"{config.seed}.{stage.name}"
     mixture = Mixture(shards, weights, seq_len=stage.seq_len, batch_size=stage.batch_size, seed=seed)
     if stage.batch_size % world:
-        raise ConfigError(f"midtrain.{stage.name}.batch_size={stage.batch_size} must be a multiple of the {world} ranks")
+        raise ConfigError(
+            f"midtrain.{stage.name}.batch_size={stage.batch_size} must be a multiple of the {world} ranks"
+        )
 
     model, fork = _initial(config, inputs, tokenizer)
     model = dist.shard(model.to(device), stage.precision)
@@ -96,7 +98,9 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
 
     steps, every = stage.steps, stage.checkpoint_every or max(stage.steps // 10, 1)
     metrics = Metrics(out / "metrics.jsonl", first) if rank == 0 else None
-    progress = Progress(out, steps * stage.tokens_per_step, "tokens", first * stage.tokens_per_step) if rank == 0 else None
+    progress = (
+        Progress(out, steps * stage.tokens_per_step, "tokens", first * stage.tokens_per_step) if rank == 0 else None
+    )
     network = torch.compile(model) if stage.compile else model
     loss = float("nan")
     for step in range(first, steps):

@@ -26,7 +26,9 @@ def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
     With `muon`, the hidden matrices go to Muon (Jordan et al. 2024; torch's own, its update scaled to AdamW's size as in
     Liu et al. 2025, so that one learning rate serves both), the rest stays with AdamW.
     """
-    matrices, embeddings, vectors = [], [], []
+    matrices: list[torch.nn.Parameter] = []
+    embeddings: list[torch.nn.Parameter] = []
+    vectors: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         embedding = "embed_tokens" in name or "lm_head" in name
         (vectors if parameter.ndim < 2 else embeddings if embedding else matrices).append(parameter)

@@ -159,6 +159,15 @@ def test_a_sample_depends_on_its_problem_and_the_seed_alone(tmp_path: Path) -> N
     assert (tmp_path / "c" / "samples.jsonl").read_text() != few
 
 
+def test_no_two_problems_share_a_random_stream() -> None:
+    seeds = set()
+    for seed in (0, 1):
+        for name in ("a", "b"):
+            seeds |= {run.sample_seed(seed, run.Ask(name, item, "sampled", (), 1)) for item in items(50)}
+    assert len(seeds) == 200
+    assert max(seeds) < 2**63
+
+
 def test_chunks_hold_one_batch_of_like_lengths_longest_first(tmp_path: Path) -> None:
     engine = Engine(half_right)
     measure(tmp_path, engine, {"sums": items(9)})

@@ -39,7 +39,7 @@ def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Llama:
     with torch.no_grad():  # large enough that the next token depends on the context
         for parameter in made.parameters():
             if parameter.ndim > 1:
-                parameter.mul_(8)
+                parameter.mul_(3)
     return made.eval()
 
 
@@ -77,9 +77,7 @@ def test_logprobs_equal_the_trainers(model: Llama, tokenizer: Tokenizer, tempera
             torch.testing.assert_close(torch.tensor(done.logprobs), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_shared_prefix_changes_nothing(
-    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shared_prefix_changes_nothing(model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few-shot prompts: what all begin with is run once; the same log-probs as the trainer's, the same samples as without."""
     shots = tokenizer.encode("12 + 30 = 42\nthe cat sat on the mat\n")
     assert len(shots) >= engine_module.SHARED_PREFIX
@@ -89,7 +87,9 @@ def test_a_shared_prefix_changes_nothing(
     ]
     passes = []
     plain = Engine._forward
-    monkeypatch.setattr(Engine, "_forward", lambda self, tokens, *a: (passes.append(tokens.shape), plain(self, tokens, *a))[1])
+    monkeypatch.setattr(
+        Engine, "_forward", lambda self, tokens, *a: (passes.append(tokens.shape), plain(self, tokens, *a))[1]
+    )
     shared = Engine(model, tokenizer).generate(asks)
     assert [shape[0] for shape in passes] == [1, 3] and passes[0][1] >= len(shots) - 1
     monkeypatch.setattr(engine_module, "SHARED_PREFIX", 10_000)

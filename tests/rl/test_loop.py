@@ -99,7 +99,16 @@ def whole(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_it_records_what_it_must(whole: Path) -> None:
-    wanted = {"reward", "accuracy", "length_mean", "length_correct", "length_max", "truncation", "repetition", "entropy"}
+    wanted = {
+        "reward",
+        "accuracy",
+        "length_mean",
+        "length_correct",
+        "length_max",
+        "truncation",
+        "repetition",
+        "entropy",
+    }
     wanted |= {"kl_start", "clip_fraction", "zero_variance", "logp_gap", "limit", "lr", "boxed", "grad_norm"}
     raw = read_jsonl(whole / "metrics.jsonl")
     assert [row["step"] for row in raw] == list(range(6))

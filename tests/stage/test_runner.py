@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +141,8 @@ def test_a_stage_that_runs_elsewhere_is_left_to_its_process(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_ends_the_stages_and_their_helpers(tmp_path: Path, number: int) -> None:
+    from fakes import alive, wait_until
+
     script = """
         import sys
         from pathlib import Path
@@ -160,20 +161,6 @@ def test_a_stop_ends_the_stages_and_their_helpers(tmp_path: Path, number: int) -
     assert process.wait(timeout=60) == 130
     wait_until(lambda: not any(alive(pid) for pid in pids))
     assert not list(tmp_path.glob("stages/*.tmp/error.txt")), "to be stopped is no failure"
-
-
-def wait_until(condition: Any, seconds: float = 60.0) -> None:
-    deadline = time.time() + seconds
-    while not condition():
-        assert time.time() < deadline, "did not happen"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.slow

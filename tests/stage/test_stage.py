@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +263,8 @@ def test_a_stage_that_another_process_has_finished_meanwhile_is_taken_as_it_is(t
 
 def test_a_stage_ends_with_its_parent_and_takes_its_helpers_along(tmp_path: Path) -> None:
     """Guards: orphans that train on after their run was killed, on the cores of the next one."""
+    from fakes import alive, wait_until
+
     sleeper = stage(action="sleep")
     file = sleeper.prepare(tmp_path)
     code = (
@@ -279,18 +280,3 @@ def test_a_stage_ends_with_its_parent_and_takes_its_helpers_along(tmp_path: Path
     parent.kill()
     parent.wait()
     wait_until(lambda: not any(alive(pid) for pid in found))
-
-
-def wait_until(condition: Any, seconds: float = 60.0) -> None:
-    deadline = time.time() + seconds
-    while not condition():
-        assert time.time() < deadline, "did not happen"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    try:
-        return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
