@@ -70,10 +70,10 @@ def nano() -> Experiment:
         ),
         sources={
             "prose": Source(generator=f"{GENERATORS}:library_prose", args={"max_chars": 1_100_000}),
-            "base_qa": _qa(12_000, 1, bare=0.65, bare_boxed=0.30, short=0.03, long=0.02),
+            "base_qa": _qa(12_000, 1, bare=0.62, bare_boxed=0.33, short=0.03, long=0.02),
             "worked": Source(generator=f"{GENERATORS}:worked_text", args={"documents": 9_000, "seed": 2}),
-            "short_qa": _qa(10_000, 3, short=0.25, short_unboxed=0.35, guess=0.4),
-            "long_qa": _qa(6_000, 4, long=0.25, long_unboxed=0.35, guess=0.4),
+            "short_qa": _qa(10_000, 3, short=0.32, short_unboxed=0.32, guess=0.36),
+            "long_qa": _qa(6_000, 4, long=0.32, long_unboxed=0.32, guess=0.36),
         },
         problems={
             "train": Problems(generator=f"{GENERATORS}:problems", args={"split": "train", "per_level": 500, "seed": 5}),
@@ -88,7 +88,7 @@ def nano() -> Experiment:
                 prose=0.5,
                 base_qa=0.5,
             ),
-            _stage("stable", "base", 900_000, Schedule(kind="constant"), prose=0.15, worked=0.85),
+            _stage("stable", "base", 850_000, Schedule(kind="constant"), prose=0.15, worked=0.85),
             _stage("short", "stable", 400_000, decay, prose=0.1, worked=0.3, short_qa=0.6),
             _stage("long", "stable", 400_000, decay, prose=0.1, worked=0.3, long_qa=0.6),
             _stage("hybrid", "stable", 400_000, decay, prose=0.1, worked=0.3, short_qa=0.3, long_qa=0.3),
