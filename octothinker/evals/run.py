@@ -158,10 +158,15 @@ def _answered(out: Path, asks: Sequence[Ask], fingerprint: str) -> list[dict[str
 
 
 def _chunks(asks: Sequence[Ask], batch: int) -> Iterator[list[Ask]]:
-    """Requests of like length together, longest first: what does not fit in memory fails at once, not at the end."""
+    """One set's requests of like length together (its prompts share their exemplars, and the engine runs those once), the
+    set with the longest prompt first: what does not fit in memory fails at once, not at the end."""
     chunk: list[Ask] = []
-    for ask in sorted(asks, key=lambda ask: (ask.mode, -len(ask.tokens), ask.key)):
-        if chunk and (ask.mode != chunk[0].mode or sum(a.n for a in chunk) + ask.n > batch):
+    longest: dict[str, int] = {}
+    for ask in asks:
+        longest[ask.set] = max(longest.get(ask.set, 0), len(ask.tokens))
+    for ask in sorted(asks, key=lambda ask: (-longest[ask.set], ask.set, ask.mode, -len(ask.tokens), ask.key)):
+        new_kind = chunk and (ask.set, ask.mode) != (chunk[0].set, chunk[0].mode)
+        if chunk and (new_kind or sum(a.n for a in chunk) + ask.n > batch):
             yield chunk
             chunk = []
         chunk.append(ask)

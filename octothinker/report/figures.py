@@ -33,14 +33,14 @@ SHARE, NUMBER, TOKENS = ".2~%", ",.3~g", ",.0f"
 
 MAIN = (
     ("reward", "Reward", "mean over a step's answers", NUMBER),
-    ("val_accuracy", "Accuracy", "greedy, on the validation problems", SHARE),
+    ("accuracy", "Accuracy", "sampled, on a step's prompts", SHARE),
+    ("val_accuracy", "Validation accuracy", "greedy, on the validation problems", SHARE),
     ("length_mean", "Response length", "tokens; dotted: the limit", TOKENS),
     ("truncation", "Truncation", "share of answers cut off at the limit", SHARE),
     ("entropy", "Entropy", "nats per token", NUMBER),
     ("boxed", "Boxed share", "answers with a complete box", SHARE),
 )
 MORE = (
-    ("accuracy", "Training accuracy", "sampled, on a step's prompts", SHARE),
     ("length_correct", "Length of correct answers", "tokens", TOKENS),
     ("val_length_correct", "Validation length", "tokens, correct answers", TOKENS),
     ("val_truncation", "Validation truncation", "greedy answers cut off", SHARE),
