@@ -1,6 +1,6 @@
 """Problems, worked solutions and texts of the nano experiment, generated: nothing to download, every answer verifiable.
 
-A problem of level k is a chain of k+1 additions and subtractions of 1..9, every running total in 0..19: single steps are
+A problem of level k is a chain of k+1 additions and subtractions of 1..9, every running total in 0..22: single steps are
 easy to learn, chains are not, so that what a model says before it answers decides whether the answer is right. All
 generators draw from one split by the hash of an expression: an evaluation problem is a `test` expression, and no text of any
 training stage holds one, not even as what is left over on the way to an answer (single operations, the facts, are shared).
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 LEVELS = (1, 2, 3, 4)
-TOP = 19
+TOP = 22
 LARGEST_OPERAND = 9
 Split = Literal["train", "test"]
 
