@@ -93,6 +93,8 @@ def cost(stage: Stage, experiment: Experiment, model: ModelConfig | None, out: P
     result = _result(stage, out)
     if stage.kind == "shards":
         note = f"{result['documents']:,} documents" if result else "size unknown until tokenised"
+        source = experiment.sources[stage.name.removeprefix("shards.")]
+        note = "; ".join(filter(None, (note, source.licence and f"licence: {source.licence}", source.note)))
         return Cost(tokens=result.get("tokens"), note=note)
     return Cost(note=f"{result['n']:,} problems" if result and stage.kind == "problems" else "")
 

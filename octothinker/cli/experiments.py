@@ -1,11 +1,11 @@
-"""`octo run | plan | status | report | recipes`: a whole experiment."""
+"""`octo run | plan | status | report | track | recipes`: a whole experiment."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -134,6 +134,28 @@ def report(
         from octothinker.report.html import write_report
 
         console().print(f"Report: {write_report(folder)}", soft_wrap=True)
+
+
+def track(
+    folder: Folder,
+    to: Annotated[Literal["tensorboard", "wandb", "trackio"], typer.Option(help="Where the metrics go.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Follow a run until it ends.")] = False,
+    project: Annotated[str, typer.Option(help="For wandb and trackio. Default: DIR's name.", show_default=False)] = "",
+) -> None:
+    """Send a run's metrics to an experiment tracker, one tracker run a stage; again, and only what is new is sent.
+
+    A command of its own, beside the run or after it: stopped or failed, it harms no run.
+
+    \b
+      octo track runs/nano --to tensorboard && tensorboard --logdir runs/nano/track/tensorboard
+      octo track runs/nano --to trackio --watch
+      WANDB_MODE=offline octo track runs/nano --to wandb && wandb sync runs/nano/track/wandb/offline-run-*
+    """
+    from octothinker.report.track import publish
+
+    _check_run(folder)
+    sent = publish(folder, to, project, watch)
+    console().print(f"Sent {sum(sent.values())} rows of {len(sent)} stages to {to}.")
 
 
 def recipes() -> None:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from octothinker.cli.common import amount, duration
+from octothinker.cli.units import amount, duration
 from octothinker.records import read_json
 from octothinker.runner import Watcher
 from octothinker.stage import Stage

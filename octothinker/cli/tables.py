@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from octothinker.cli.common import amount, duration, size
 from octothinker.cli.live import info, progress, rate
+from octothinker.cli.units import amount, duration, size
 from octothinker.config import Experiment
 from octothinker.plan import Row, model_shape, total_seconds
 from octothinker.records import read_json

@@ -128,15 +128,19 @@ def collect(folder: Path) -> Run:
         raise ConfigError(f"{folder} is no run folder: it has no experiment.json (`octo run RECIPE --out {folder}`)")
     recipe = read_json(folder / "experiment.json")
     experiment = from_json(Experiment, recipe)
-    plan = read_json(folder / "plan.json") if (folder / "plan.json").is_file() else []
     info = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    stages = tuple(_stage(folder, entry) for entry in plan)
-    run = Run(folder, experiment, recipe, info, stages, {}, {})
+    run = Run(folder, experiment, recipe, info, stages(folder), {}, {})
     for stage in run.of_kind("eval"):
         if stage.state == "done" and stage.init is not None:
             group = run.after_rl if stage.name.startswith(f"eval.rl-{stage.init}.") else run.evals
             group[stage.init, stage.seed or 0] = _answers(stage.folder)
     return run
+
+
+def stages(folder: Path) -> tuple[StageView, ...]:
+    """The stages of the plan as they lie there now; none before the run has started."""
+    plan = read_json(folder / "plan.json") if (folder / "plan.json").is_file() else []
+    return tuple(_stage(folder, entry) for entry in plan)
 
 
 def _stage(out: Path, entry: dict[str, Any]) -> StageView:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from octothinker.cli.common import amount, duration, size
+from octothinker.cli.units import amount, duration, size
 from octothinker.records import write_json
 
 Octo = Callable[..., Any]
