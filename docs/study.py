@@ -1,8 +1,8 @@
 """The tables of docs/nano.md and the picture of the README, from a run folder:
 
-    octo run nano --seeds 0,1,2 --out runs/study
-    python docs/study.py runs/study                        the tables, as Markdown
-    python docs/study.py runs/study --svg docs/nano.svg    the picture
+octo run nano --seeds 0,1,2 --out runs/study
+python docs/study.py runs/study                        the tables, as Markdown
+python docs/study.py runs/study --svg docs/nano.svg    the picture
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def svg(run: Run) -> str:
         for e in (before, after):
             parts.append(f'<line x1="{x(e.low):.1f}" y1="{y}" x2="{x(e.high):.1f}" y2="{y}" stroke="{colour}"/>')
             for end in (e.low, e.high):
-                parts.append(
-                    f'<line x1="{x(end):.1f}" y1="{y - 5}" x2="{x(end):.1f}" y2="{y + 5}" stroke="{colour}"/>'
-                )
+                parts.append(f'<line x1="{x(end):.1f}" y1="{y - 5}" x2="{x(end):.1f}" y2="{y + 5}" stroke="{colour}"/>')
         hollow = f'<circle cx="{x(before.value):.1f}" cy="{y}" r="6" fill="#fff" stroke="{colour}" stroke-width="2"/>'
         parts.append(hollow + f'<circle cx="{x(after.value):.1f}" cy="{y}" r="7" fill="{colour}"/>')
         parts.append(f'<text x="{x(after.high) + 10:.1f}" y="{y + 5}" font-size="13">{after.value:.0%}</text>')

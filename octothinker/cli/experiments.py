@@ -139,23 +139,20 @@ def report(
 def track(
     folder: Folder,
     to: Annotated[Literal["tensorboard", "wandb", "trackio"], typer.Option(help="Where the metrics go.")],
-    watch: Annotated[bool, typer.Option("--watch", help="Follow a run until it ends.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
     project: Annotated[str, typer.Option(help="For wandb and trackio. Default: DIR's name.", show_default=False)] = "",
 ) -> None:
-    """Send a run's metrics to an experiment tracker, one tracker run a stage; again, and only what is new is sent.
-
-    A command of its own, beside the run or after it: stopped or failed, it harms no run.
+    """Send a run's metrics to an experiment tracker, one tracker run a stage. Done again, it sends only what is new.
 
     \b
       octo track runs/nano --to tensorboard && tensorboard --logdir runs/nano/track/tensorboard
       octo track runs/nano --to trackio --watch
-      WANDB_MODE=offline octo track runs/nano --to wandb && wandb sync runs/nano/track/wandb/offline-run-*
+      WANDB_MODE=offline octo track runs/nano --to wandb && wandb sync
     """
     from octothinker.report.track import publish
 
     _check_run(folder)
-    sent = publish(folder, to, project, watch)
-    console().print(f"Sent {sum(sent.values())} rows of {len(sent)} stages to {to}.")
+    console().print(f"{publish(folder, to, project, watch):,} new rows sent to {to}.")
 
 
 def recipes() -> None:

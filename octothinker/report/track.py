@@ -12,9 +12,7 @@ import contextvars
 import fcntl
 import importlib
 import json
-import os
 import time
-import uuid
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,24 +20,23 @@ from octothinker.records import read_json, write_json
 from octothinker.report.collect import StageView, stages
 from octothinker.typed import ConfigError
 
+Tracker = Literal["tensorboard", "wandb", "trackio"]
 PASS_SECONDS = 10.0
 QUIET_SECONDS = 600.0  # steps may be slow; a run that has written nothing for so long has ended
 
 
-def publish(
-    folder: Path, to: Literal["tensorboard", "wandb", "trackio"], project: str = "", watch: bool = False
-) -> dict[str, int]:
-    """Send what was not sent yet; with `watch`, go on until the experiment ends. Returns the rows sent of each stage.
+def publish(folder: Path, to: Tracker, project: str = "", watch: bool = False) -> int:
+    """Send what was not sent yet; with `watch`, go on until the experiment ends. Returns the number of rows sent.
 
     `project` is what W&B and Trackio file the runs under: the run folder's name by default. Their environment variables
-    (WANDB_MODE, WANDB_ENTITY, TRACKIO_SPACE_ID) count. ConfigError: no such package, W&B refuses, sent by another now.
+    (WANDB_MODE, WANDB_DIR, TRACKIO_SPACE_ID) count. ConfigError: no such package, W&B refuses, sent by another just now.
     """
     try:
         module = importlib.import_module("torch.utils.tensorboard" if to == "tensorboard" else to)
     except ImportError as error:
         raise ConfigError(f"{to} is not installed ({error}): pip install {to}") from None
-    home, runs, counts = folder / "track" / to, dict[str, Any](), dict[str, int]()
     about = {"project": project or folder.resolve().name, "group": folder.resolve().name}
+    home, runs, count = folder / "track" / to, dict[str, Any](), 0
     home.mkdir(parents=True, exist_ok=True)
     with open(home / "lock", "a") as lock:
         try:
@@ -50,11 +47,9 @@ def publish(
             while True:
                 views = stages(folder)
                 more = watch and _goes_on(folder, views)  # asked first: what was written before the end is sent
-                for view in views:
-                    sent = _send(view, to, module, home, about, runs)
-                    counts |= {view.name: counts.get(view.name, 0) + sent} if sent else {}
+                count += sum(_send(view, to, module, home, about, runs) for view in views)
                 if not more:
-                    return counts
+                    return count
                 time.sleep(PASS_SECONDS)
         finally:
             for run in runs.values():
@@ -70,12 +65,12 @@ def _goes_on(folder: Path, views: tuple[StageView, ...]) -> bool:
     return quiet < QUIET_SECONDS and any(view.state != "done" for view in views)
 
 
-def _send(view: StageView, to: str, module: Any, home: Path, about: dict[str, str], runs: dict[str, Any]) -> int:
-    """Send a stage's new rows; its run stays open in `runs` while it may write more. Returns how many rows."""
+def _send(view: StageView, to: Tracker, module: Any, home: Path, about: dict[str, str], runs: dict[str, Any]) -> int:
+    """Send a stage's new rows, and say how many; its tracker's run stays open in `runs` as long as it may write more."""
     sent = read_json(home / "sent.json") if (home / "sent.json").exists() else {}
-    taken = any(other["name"] == view.name for other in sent.values())  # by what the stage was before a change
-    new = {"name": f"{view.name}-{view.key}" if taken else view.name, "id": uuid.uuid4().hex[:12], "step": -1}
-    entry = sent.setdefault(view.key, new)
+    taken = any(other["name"] == view.name for other in sent.values())  # by the stage as it was before a change
+    name = f"{view.name}-{view.key}" if taken else view.name
+    entry = sent.setdefault(view.key, {"name": name, "id": f"{view.key}-{time.time_ns():x}", "step": -1})
     try:
         rows = [row for row in view.metrics if row["step"] > entry["step"]]
         config = (view.manifest or read_json(view.folder / "stage.json"))["config"] if rows else {}
@@ -84,8 +79,7 @@ def _send(view: StageView, to: str, module: Any, home: Path, about: dict[str, st
     if rows and view.key not in runs:
         runs[view.key] = _open(to, module, home, entry, {**about, "name": entry["name"], "config": config})
     for row in rows:
-        numbers = {k: v for k, v in row.items() if type(v) in (int, float) and k != "step"}
-        runs[view.key].log(numbers, step=row["step"])
+        runs[view.key].log({k: v for k, v in row.items() if type(v) in (int, float) and k != "step"}, step=row["step"])
         entry["step"] = row["step"]
     if rows:
         write_json(home / "sent.json", sent)
@@ -106,7 +100,7 @@ class _Board:
         self.writer.flush()
 
 
-def _open(to: str, module: Any, home: Path, entry: dict[str, Any], about: dict[str, Any]) -> Any:
+def _open(to: Tracker, module: Any, home: Path, entry: dict[str, Any], about: dict[str, Any]) -> Any:
     """A stage's run, new or gone on with: `.log(numbers, step=)`, `.finish()`. Several are open side by side."""
     first = entry["step"] < 0
     if to == "tensorboard":
@@ -117,8 +111,8 @@ def _open(to: str, module: Any, home: Path, entry: dict[str, Any], about: dict[s
     if to == "trackio":  # its init ends the open run of the same context; the load of this process is not the stage's
         about |= {"resume": "never" if first else "allow", "embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
         return contextvars.Context().run(lambda: module.init(**about))
-    about |= {"id": entry["id"], "resume": "allow", "dir": os.environ.get("WANDB_DIR", str(home.parent))}
+    about |= {"id": entry["id"], "resume": "allow", "reinit": "create_new"}
     try:
-        return module.init(**about, reinit="create_new", settings={"console": "off", "x_disable_stats": True})
+        return module.init(**about, settings={"console": "off", "x_disable_stats": True})
     except module.Error as error:
         raise ConfigError(f"wandb: {error} (without an account or a network: WANDB_MODE=offline)") from error

@@ -101,6 +101,10 @@ def test_the_same_seed_gives_the_same_texts() -> None:
 def test_every_branch_gets_the_same_but_its_question_answer_data() -> None:
     branches = {name: recipe().stage(name) for name in ("short", "long", "hybrid")}
     for stage in branches.values():
-        assert (stage.parent, stage.tokens, stage.schedule) == ("stable", branches["short"].tokens, branches["short"].schedule)
+        assert (stage.parent, stage.tokens, stage.schedule) == (
+            "stable",
+            branches["short"].tokens,
+            branches["short"].schedule,
+        )
         assert {k: v for k, v in stage.mixture.items() if "_qa" not in k} == {"prose": 0.1, "worked": 0.3}
     assert recipe().rl_from == ("base", "short", "long", "hybrid")
