@@ -36,8 +36,9 @@ def tables(run: Run) -> Iterator[str]:
     seeds = " ".join(map(str, run.experiment.seeds))
     n = table[0][0].n
     yield f"**Pooled over seeds {seeds}**, {n} problems; per cent and points, 95% intervals.\n"
-    yield "| model | sampled | gain | over base + RL | greedy | greedy gain | boxed | accuracy given a box | tokens | cut off | verdict |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    columns = "model, sampled, gain, over base + RL, greedy, greedy gain, boxed, accuracy given a box, tokens, cut off, verdict"
+    yield f"| {columns.replace(', ', ' | ')} |"
+    yield "|---" * (columns.count(",") + 1) + "|"
     for group in table:
         r = group[0]
         tokens = f"{r.start['length'].value:.0f} → {r.rl['length'].value:.0f}"  # type: ignore[index,union-attr]

@@ -291,7 +291,6 @@ class RL:
     """Padded tokens per forward pass of the update."""
     rollout_batch: int = not_identity(256)
     """Sequences decoded together."""
-    compile: bool = not_identity(False)
     checkpoint_every: int = not_identity(10)
     keep_last: int = not_identity(2)
 

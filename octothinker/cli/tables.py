@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,33 +83,50 @@ def _plan_line(row: Row) -> str:
 
 
 def status(console: Console, out: Path) -> int:
-    """Print the stages of a run folder; returns how many have failed."""
+    """Print the stages of a run folder, each model's under the one it comes from; returns how many have failed."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("stage", "state", "done", "rate", "", "time"):
         table.add_column(column)
     failed = 0
-    for row in read_json(out / "plan.json"):
+    for depth, row in _tree(read_json(out / "plan.json")):
+        name = "  " * depth + row["name"]
         folder = out / row["folder"]
         tmp = folder.with_name(folder.name + ".tmp")
         state, last = "waiting", progress(tmp)
         share = f"{last['done'] / max(last['total'], 1):.0%}" if last else ""
         if (folder / "manifest.json").exists():
             manifest = read_json(folder / "manifest.json")
-            table.add_row(row["name"], _state("done"), "", "", "", duration(manifest["seconds"]))
+            table.add_row(name, _state("done"), "", "", "", duration(manifest["seconds"]))
             continue
         if running(tmp):
             left = f"{duration(last['eta_seconds'])} left" if last and last["eta_seconds"] is not None else ""
-            table.add_row(row["name"], _state("running"), share, rate(last), escape(info(last)), left)
+            table.add_row(name, _state("running"), share, rate(last), escape(info(last)), left)
             continue
         if (tmp / "error.txt").exists():
             failed += 1
             reason = (tmp / "error.txt").read_text(encoding="utf-8").split("\n", 1)[0]
-            table.add_row(row["name"], _state("failed"), share, "", escape(reason), "")
+            table.add_row(name, _state("failed"), share, "", escape(reason), "")
             continue
         state = "interrupted" if tmp.exists() else "waiting"
-        table.add_row(row["name"], _state(state), share, "", "", "")
+        table.add_row(name, _state(state), share, "", "", "")
     console.print(table)
     return failed
+
+
+def _tree(rows: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of plan.json with their depth, each model's stages right under the one that they come from."""
+    names = {row["name"] for row in rows}
+    below: dict[str | None, list[dict[str, Any]]] = {}
+    for row in rows:
+        comes_from = row["inputs"].get("parent") or row["inputs"].get("model")
+        below.setdefault(comes_from if comes_from in names else None, []).append(row)
+
+    def walk(name: str | None, depth: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        for row in below.get(name, []):
+            yield depth, row
+            yield from walk(row["name"], depth + 1)
+
+    yield from walk(None, 0)
 
 
 def summary(console: Console, out: Path) -> None:
