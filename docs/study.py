@@ -11,8 +11,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from octothinker.grade.extract import last_number
 from octothinker.insight.compare import Estimate, difference, estimate
-from octothinker.records import write_text
+from octothinker.records import read_jsonl, write_text
 from octothinker.report.collect import Run, collect
 from octothinker.report.summary import Row, rows, tallies
 
@@ -68,6 +69,16 @@ def tables(run: Run) -> Iterator[str]:
         points(difference([t.at([level]) for t in sides[0]], [t.at([level]) for t in sides[1]])) for level in run.levels
     ]
     yield f"| {' | '.join(gaps)} |"
+    yield "\n**The base before RL, last number right, boxed or not** (sampled, each seed)\n"
+    yield ", ".join(f"{share * 100:.1f}%" for share in last_number_right(run, run.experiment.base))
+
+
+def last_number_right(run: Run, init: str) -> Iterator[float]:
+    """Share of sampled answers whose last number is the gold answer, before RL, one a seed."""
+    for stage in run.of_kind("eval"):
+        if stage.name.startswith(f"eval.{init}."):
+            sampled = [row for row in read_jsonl(stage.folder / "samples.jsonl") if row["mode"] == "sampled"]
+            yield sum(last_number(row["response"]) == row["gold"] for row in sampled) / len(sampled)
 
 
 def by_level(run: Run, row: Row, level: str) -> str:
