@@ -238,29 +238,25 @@ def _reason(stage: Stage, out: Path, code: int) -> str:
 
 def run_distributed(stages: Sequence[Stage], out: Path, watcher: Watcher) -> Outcome:
     """The same under torchrun: one stage after the other in this process, all ranks together. Errors are raised."""
-    from datetime import timedelta
-
     import torch.distributed as dist
 
     from octothinker.train.dist import setup
 
     rank, _ = setup()
-    # Others wait here while rank 0 tokenises or evaluates: hours, not the half hour after which a group gives up.
-    group = dist.new_group(backend="gloo", timeout=timedelta(days=7))
     for stage in stages:
         # Rank 0 decides, lest a slow file system shows two ranks different things.
         todo = [not stage.done(out)]
-        dist.broadcast_object_list(todo, src=0, group=group)
+        dist.broadcast_object_list(todo, src=0)
         if not todo[0]:
             continue
         began = time.time()
         if rank == 0:
             stage.prepare(out)
             watcher.started(stage, stage.tmp(out))
-        dist.barrier(group)
+        dist.barrier()
         if rank == 0 or stage.kind in ALL_RANKS:
             execute(stage.tmp(out) / "stage.json", main=rank == 0)
-        dist.barrier(group)
+        dist.barrier()
         if rank == 0:
             watcher.finished(stage, time.time() - began, None)
     dist.destroy_process_group()

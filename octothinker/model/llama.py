@@ -59,8 +59,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of q, k, v (B, heads, T, D), causal when there is no mask.
 
-    On a CPU the fused kernel's backward takes most of a short row's time; up to SHORT tokens plain matmuls are faster."""
-    short = q.device.type == "cpu" and q.shape[2] <= SHORT
+    On a CPU in bf16 the fused kernel takes most of a short row's time; up to SHORT tokens plain matmuls are faster."""
+    short = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] <= SHORT
     with sdpa_kernel(SDPBackend.MATH) if short else nullcontext():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
 

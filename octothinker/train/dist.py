@@ -7,8 +7,10 @@ Without torchrun everything here is the identity. Under torchrun each rank holds
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -33,7 +35,13 @@ def setup() -> tuple[int, int]:
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(device())
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        elif os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+            # All on this machine. By the host's name gloo may pick an interface that ranks cannot meet on, and hang there.
+            for _, name in socket.if_nameindex():
+                if name in ("lo", "lo0"):
+                    os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+        # Ranks wait for rank 0 while it tokenises or evaluates: hours, not the half hour after which a group gives up.
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=7))
     return dist.get_rank(), dist.get_world_size()
 
 
