@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from octothinker.records import read_jsonl
 from octothinker.rl import loop as loop_module
 from octothinker.rl.loop import RLRun, rl_stage
 from octothinker.typed import to_json
+from tests.ranks import two_ranks
 
 VOLATILE = ("seconds", "rollout_tokens_per_second", "update_tokens_per_second")
 DIGITS = 3
@@ -188,9 +187,7 @@ def test_two_ranks_equal_one(inputs: dict[str, Path], whole: Path, tmp_path: Pat
     out = tmp_path / "two"
     out.mkdir()
     config, paths = json.dumps(to_json(settings())), json.dumps({k: str(v) for k, v in inputs.items()})
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    launch += ["--rdzv-endpoint=localhost:0", str(script), config, paths, str(out)]
-    subprocess.run(launch, check=True, timeout=180)
+    two_ranks(script, config, paths, str(out))
     assert_close(whole, out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from octothinker.order import makespan, priorities, select, width
 from octothinker.runner import Outcome, Watcher, last_lines, run
 from octothinker.stage import Stage, locked
 from octothinker.typed import ConfigError
+from tests.ranks import two_ranks
 
 
 def stage(name: str, *parents: Stage, **settings: Any) -> Stage:
@@ -181,8 +181,7 @@ def test_under_torchrun_training_runs_on_all_ranks_and_the_rest_on_one(tmp_path:
         assert run_distributed([data, train], Path({str(tmp_path)!r}), Watcher()).code == 0
         """)
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    two_ranks(script)
     ran = [line.split()[0] for line in log.read_text().splitlines()]
     assert sorted(ran) == ["midtrain.x", "midtrain.x", "shards.x"]
     assert len(list(tmp_path.glob("stages/*/manifest.json"))) == 2

@@ -15,13 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from octothinker.config import AdamW, ConfigError, Schedule
+from octothinker.config import ConfigError, Schedule
 from octothinker.records import read_jsonl
 from octothinker.train import checkpoint
 from octothinker.train import loop as loop_module
 from octothinker.train.loop import MidtrainRun, midtrain_stage
 from octothinker.train.optim import TrainingStopped
 from octothinker.typed import to_json
+from tests.ranks import two_ranks
 
 from .conftest import stage, tiny_config
 
@@ -98,24 +99,12 @@ dist.finish()
 """
 
 
-def child(config: MidtrainRun, inputs: dict[str, Path], out: Path, *torchrun: str) -> list[str]:
-    arguments = [json.dumps(to_json(config)), json.dumps({k: str(v) for k, v in inputs.items()}), str(out)]
-    if torchrun:
-        script = out.parent / "child.py"
-        script.write_text(CHILD)
-        return [sys.executable, "-m", "torch.distributed.run", *torchrun, str(script), *arguments]
-    return [sys.executable, "-c", CHILD, *arguments]
+def arguments(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> list[str]:
+    return [json.dumps(to_json(config)), json.dumps({k: str(v) for k, v in inputs.items()}), str(out)]
 
 
-def test_muon_resumes_bit_equal(inputs: dict[str, Path], tmp_path: Path) -> None:
-    whole, half = tmp_path / "whole", tmp_path / "half"
-    for folder in (whole, half):
-        folder.mkdir()
-    muon = AdamW(muon=True)
-    midtrain_stage(run_of(optimizer=muon), inputs, whole)
-    midtrain_stage(run_of(optimizer=muon, tokens=5 * 4 * 32), inputs, half)
-    midtrain_stage(run_of(optimizer=muon), inputs, half)
-    assert_bit_equal(whole, half)
+def child(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> list[str]:
+    return [sys.executable, "-c", CHILD, *arguments(config, inputs, out)]
 
 
 @pytest.mark.slow
@@ -149,15 +138,16 @@ def test_two_ranks_equal_one(inputs: dict[str, Path], whole: Path, tmp_path: Pat
     """FSDP2 on 2 gloo ranks: the losses of 1 rank within 1e-4; and what 2 ranks wrote, 1 rank resumes, and back."""
     out = tmp_path / "two"
     out.mkdir()
-    two = ("--nproc-per-node=2", "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0")
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
     first = replace(run_of(), stage=stage(tokens=6 * 4 * 32))
-    subprocess.run(child(first, inputs, out, *two), check=True, timeout=120)
+    two_ranks(script, *arguments(first, inputs, out))
     assert sorted(f.name for f in (out / "checkpoints/step-000006").glob("*.safetensors")) == [
         "weights-0-of-2.safetensors",
         "weights-1-of-2.safetensors",
     ]
     midtrain_stage(replace(run_of(), stage=stage(tokens=9 * 4 * 32)), inputs, out)  # 1 rank goes on from 2
-    subprocess.run(child(run_of(), inputs, out, *two), check=True, timeout=120)  # and 2 from 1
+    two_ranks(script, *arguments(run_of(), inputs, out))  # and 2 from 1
     one, both = rows(whole), rows(out)
     assert len(one) == len(both) == 12
     gaps = [abs(float(a["loss"]) - float(b["loss"])) for a, b in zip(one, both, strict=True)]  # type: ignore[arg-type]
