@@ -17,7 +17,8 @@ def two_ranks(script: Path, *arguments: str) -> None:
     """Run `script` under torchrun; AssertionError with its output when it fails.
 
     On some machines gloo's ranks now and then do not find each other and wait for ever or give up (seen inside
-    init_process_group, before any code of ours): such a start is killed and tried again, and after the third the test skips by that name.
+    init_process_group, before any code of ours): such a start is killed and tried again, and after the third
+    the test skips by that name.
     """
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
     launch += ["--rdzv-endpoint=localhost:0", str(script), *arguments]
