@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "octothinker"
 
 FLOORS = [
-    {"config", "typed", "records"},
+    {"config", "typed", "records", "native"},
     {"model", "grade"},
     {"data", "corpus"},
     {"train", "rl", "evals"},

@@ -70,10 +70,10 @@ def nano() -> Experiment:
         ),
         sources={
             "prose": Source(generator=f"{GENERATORS}:library_prose", args={"max_chars": 1_100_000}),
-            "base_qa": _qa(12_000, 1, bare=0.70, bare_boxed=0.25, short=0.03, long=0.02),
+            "base_qa": _qa(12_000, 1, bare=0.58, bare_boxed=0.37, short=0.03, long=0.02),
             "worked": Source(generator=f"{GENERATORS}:worked_text", args={"documents": 9_000, "seed": 2}),
-            "short_qa": _qa(10_000, 3, short=0.32, short_unboxed=0.32, guess=0.36),
-            "long_qa": _qa(6_000, 4, long=0.32, long_unboxed=0.32, guess=0.36),
+            "short_qa": _qa(10_000, 3, short=0.28, short_unboxed=0.36, guess=0.36),
+            "long_qa": _qa(6_000, 4, long=0.28, long_unboxed=0.36, guess=0.36),
         },
         problems={
             "train": Problems(generator=f"{GENERATORS}:problems", args={"split": "train", "per_level": 500, "seed": 5}),

@@ -1,0 +1,2 @@
+// Decoding with a KV cache (model/engine.py).
+#include "simd.h"
