@@ -254,8 +254,11 @@ def run_distributed(stages: Sequence[Stage], out: Path, watcher: Watcher) -> Out
             stage.prepare(out)
             watcher.started(stage, stage.tmp(out))
         dist.barrier()
-        if rank == 0 or stage.kind in ALL_RANKS:
-            execute(stage.tmp(out) / "stage.json", main=rank == 0)
+        file = stage.tmp(out) / "stage.json"
+        if stage.kind in ALL_RANKS:
+            execute(file, main=rank == 0, barrier=dist.barrier)
+        elif rank == 0:
+            execute(file)
         dist.barrier()
         if rank == 0:
             watcher.finished(stage, time.time() - began, None)

@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -214,11 +214,12 @@ def running(tmp: Path) -> bool:
         return True
 
 
-def execute(stage_file: Path, main: bool = True) -> dict[str, Any]:
+def execute(stage_file: Path, main: bool = True, barrier: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Run the stage described by `stage_file`, in its folder; returns the manifest.
 
     Raises whatever the function raised, after writing `error.txt`. `main=False` (ranks above 0 under torchrun): call the
-    function, and leave the folder, the lock and the manifest to rank 0.
+    function, and leave the folder, the lock and the manifest to rank 0, who renames the folder only when all have met at
+    `barrier`: a rank that is late would not find it.
     """
     spec = read_json(stage_file)
     tmp = stage_file.parent
@@ -226,7 +227,9 @@ def execute(stage_file: Path, main: bool = True) -> dict[str, Any]:
     config = from_json(load(spec["config_type"]), spec["config"], spec["name"])
     fn = load(spec["fn"])
     if not main:
-        return dict(fn(config, inputs, tmp))
+        result = dict(fn(config, inputs, tmp))
+        barrier()
+        return result
     final = tmp.with_name(tmp.name.removesuffix(".tmp"))
     with locked(tmp):
         if (final / "manifest.json").exists():  # finished by another process since we looked
@@ -239,6 +242,7 @@ def execute(stage_file: Path, main: bool = True) -> dict[str, Any]:
             kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
             write_text(tmp / "error.txt", f"{kind}{error}\n\n{traceback.format_exc()}")
             raise
+        barrier()
         manifest = {
             "name": spec["name"],
             "key": spec["key"],
