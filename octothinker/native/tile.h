@@ -1,0 +1,139 @@
+// Small matrix products inside the first-level cache, on fp32 or on bf16 with fp32 sums: the attention of train.cpp.
+//
+// A product is C[m][n] (+)= sum_k A[m][k] B[k][n], where a "unit" of A and B is one float, or two bf16 that are neighbours
+// along k (`Pair`), so that one code serves both: the bf16 dot-product instruction takes pairs.
+#pragma once
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+#include "simd.h"
+
+namespace tile {
+
+typedef int32_t i32x16 __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t u32x16 __attribute__((vector_size(64), aligned(4)));
+typedef uint16_t u16x16 __attribute__((vector_size(32), aligned(2)));
+
+struct Half { uint16_t bits; };  // one bf16
+struct Pair { uint32_t bits; };  // two, the first in the low half
+
+template <class S> struct Unit;
+template <> struct Unit<float> { typedef float type; static constexpr int width = 1; };
+template <> struct Unit<Half> { typedef Pair type; static constexpr int width = 2; };
+
+inline f32x16 all(float x) { return x - (f32x16){}; }
+inline f32x16 bits_to_float(u32x16 x) { return (f32x16)x; }
+inline f32x16 load(const float* p) { return *(const f32x16*)p; }
+inline f32x16 load(const Half* p) {
+    return bits_to_float(__builtin_convertvector(*(const u16x16*)p, u32x16) << 16);
+}
+inline float load1(const float* p) { return *p; }
+inline float load1(const Half* p) {
+    uint32_t wide = (uint32_t)p->bits << 16;
+    float x;
+    memcpy(&x, &wide, 4);
+    return x;
+}
+inline u32x16 rounded(f32x16 x) {  // to the nearest bf16, ties to even, in the high half; garbage in the low one
+    u32x16 u = (u32x16)x;
+    return u + 0x7fff + ((u >> 16) & 1);
+}
+inline void store(float* p, f32x16 x) { *(f32x16*)p = x; }
+inline void store(Half* p, f32x16 x) {
+#ifdef __AVX512BF16__
+    _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+#else
+    *(u16x16*)p = __builtin_convertvector(rounded(x) >> 16, u16x16);
+#endif
+}
+inline void store1(float* p, float x) { *p = x; }
+inline void store1(Half* p, float x) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    p->bits = (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+}
+
+// 16 units whose first halves are `low` and second `high` (two rows, neighbours along k).
+inline void store_pairs(Pair* p, f32x16 low, f32x16 high) {
+#ifdef __AVX512BF16__
+    u32x16 first = __builtin_convertvector((u16x16)_mm512_cvtneps_pbh((__m512)low), u32x16);
+    u32x16 second = __builtin_convertvector((u16x16)_mm512_cvtneps_pbh((__m512)high), u32x16);
+    *(u32x16*)p = first | second << 16;
+#else
+    *(u32x16*)p = (rounded(low) >> 16) | (rounded(high) & 0xffff0000u);
+#endif
+}
+
+inline float sum(f32x16 x) {
+    float s = 0;
+    for (int i = 0; i < 16; i++) s += x[i];
+    return s;
+}
+inline f32x16 larger(f32x16 a, f32x16 b) { return a > b ? a : b; }
+inline float largest(f32x16 x) {
+    float m = x[0];
+    for (int i = 1; i < 16; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+// 2^x, relative error 2e-7; 0 below -126. (Magic-constant rounding would not survive -ffast-math.)
+inline f32x16 exp2v(f32x16 x) {
+    f32x16 in = larger(x, all(-126.f));
+    in = in < 126.f ? in : all(126.f);
+    i32x16 n = __builtin_convertvector(in + (in < 0 ? all(-0.5f) : all(0.5f)), i32x16);
+    f32x16 f = in - __builtin_convertvector(n, f32x16);
+    f32x16 y = 1.5403530e-4f * f + 1.3333558e-3f;
+    y = y * f + 9.6181291e-3f;
+    y = y * f + 5.5504109e-2f;
+    y = y * f + 2.4022651e-1f;
+    y = y * f + 6.9314718e-1f;
+    y = y * f + 1.0f;
+    y = y * (f32x16)((n + 127) << 23);
+    return x < -126.f ? (f32x16){} : y;
+}
+
+inline f32x16 dot(f32x16 sum, float a, const float* b) { return sum + a * *(const f32x16*)b; }
+inline f32x16 dot(f32x16 sum, Pair a, const Pair* b) {
+#ifdef __AVX512BF16__
+    return (f32x16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a.bits), (__m512bh)_mm512_loadu_si512(b));
+#else
+    u32x16 v = *(const u32x16*)b, w = a.bits - (u32x16){};
+    sum += bits_to_float(w << 16) * bits_to_float(v << 16);
+    return sum + bits_to_float(w & 0xffff0000u) * bits_to_float(v & 0xffff0000u);
+#endif
+}
+
+// A block of MR rows and NV vectors of C, held in registers.
+template <class U, int MR, int NV>
+inline void block(int K, const U* a, long am, long ak, const U* b, long bk, float* c, long cm, bool add) {
+    f32x16 acc[MR][NV];
+    for (int m = 0; m < MR; m++)
+        for (int n = 0; n < NV; n++) acc[m][n] = add ? load(c + m * cm + 16 * n) : (f32x16){};
+    for (int k = 0; k < K; k++) {
+        for (int m = 0; m < MR; m++)
+            for (int n = 0; n < NV; n++) acc[m][n] = dot(acc[m][n], a[m * am + k * ak], b + k * bk + 16 * n);
+    }
+    for (int m = 0; m < MR; m++)
+        for (int n = 0; n < NV; n++) store(c + m * cm + 16 * n, acc[m][n]);
+}
+
+template <class U, int MR, int NV>
+inline void rows(int M, int K, const U* a, long am, long ak, const U* b, long bk, float* c, long cm, bool add) {
+    int m = 0;
+    for (; m + MR <= M; m += MR) block<U, MR, NV>(K, a + m * am, am, ak, b, bk, c + m * cm, cm, add);
+    for (; m + 2 <= M; m += 2) block<U, 2, NV>(K, a + m * am, am, ak, b, bk, c + m * cm, cm, add);
+    if (m < M) block<U, 1, NV>(K, a + m * am, am, ak, b, bk, c + m * cm, cm, add);
+}
+
+// C (M x 16 vectors) (+)= A (M x K units; strides am, ak) B (K x 16 vectors, row stride bk).
+template <class U>
+void product(int M, int vectors, int K, const U* a, long am, long ak, const U* b, long bk, float* c, long cm, bool add) {
+    for (; vectors > 0; vectors -= 4, b += 64, c += 64) {
+        if (vectors >= 4) rows<U, 6, 4>(M, K, a, am, ak, b, bk, c, cm, add);
+        else if (vectors == 3) rows<U, 8, 3>(M, K, a, am, ak, b, bk, c, cm, add);
+        else if (vectors == 2) rows<U, 12, 2>(M, K, a, am, ak, b, bk, c, cm, add);
+        else rows<U, 12, 1>(M, K, a, am, ak, b, bk, c, cm, add);
+    }
+}
+
+}  // namespace tile
