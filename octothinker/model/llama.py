@@ -25,7 +25,6 @@ from octothinker.model import fused
 
 SHORT = 512  # tokens
 CHUNK_LOGITS = 2**26  # at most this many fp32 logits (256 MB) are held at once
-IGNORED = -100  # a target that is none
 
 
 def rope_frequencies(config: ModelConfig) -> Tensor:
@@ -207,14 +206,14 @@ class Llama(nn.Module):
         return F.linear(hidden, self.head_weight)
 
     def logprobs(self, hidden: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
-        """fp32 log-probabilities (N,) of targets (N,) after hidden states (N, H); 0 where a target is IGNORED.
+        """fp32 log-probabilities (N,) of targets (N,) after hidden states (N, H); 0 where a target is -100.
 
         At most CHUNK_LOGITS logits are held at once; the backward pass computes a chunk's again."""
         if fused.usable(self.head_weight):
             return fused.logprobs(self, hidden, targets, temperature)
 
         def chunk(h: Tensor, t: Tensor) -> Tensor:
-            return -F.cross_entropy(self.logits(h).float() / temperature, t, reduction="none", ignore_index=IGNORED)
+            return -F.cross_entropy(self.logits(h).float() / temperature, t, reduction="none")
 
         size = max(CHUNK_LOGITS // self.config.vocab_size, 1)
         if len(hidden) <= size:
@@ -223,7 +222,7 @@ class Llama(nn.Module):
         return torch.cat([checkpoint(chunk, h, t, use_reentrant=False) for h, t in pieces])
 
     def loss(self, tokens: Tensor, targets: Tensor, *, segments: Tensor | None = None) -> Tensor:
-        """Summed cross-entropy (scalar, fp32) of targets (B, T) that are not IGNORED."""
+        """Summed cross-entropy (scalar, fp32) of targets (B, T) that are not -100."""
         hidden, flat = self.hidden(tokens, segments=segments).flatten(0, 1), targets.flatten()
         if fused.usable(self.head_weight):
             return fused.token_loss(self, hidden, flat)

@@ -23,7 +23,6 @@ from torch.autograd.function import once_differentiable
 
 from octothinker.native import library
 
-IGNORED = -100  # target of a position that has none
 CHUNK_LOGITS = 2**25  # logits held at once: 64 MB in bf16
 
 
@@ -214,7 +213,7 @@ class _Logprobs(torch.autograd.Function):
 
 
 def logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    """(N,) fp32 for hidden (N, H), weight (V, H), targets (N,); 0, without gradient, where a target is IGNORED."""
+    """(N,) fp32 for hidden (N, H), weight (V, H), targets (N,); 0, without gradient, where a target is negative."""
     return _Logprobs.apply(hidden.contiguous(), weight, targets, temperature)
 
 
@@ -242,6 +241,6 @@ class _TokenLoss(torch.autograd.Function):
 
 
 def token_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Summed cross-entropy (scalar) of targets that are not IGNORED. Its gradient is known but for a factor, so the logits of
+    """Summed cross-entropy (scalar) of targets that are not negative. Its gradient is known but for a factor, so the logits of
     a chunk are computed once and never kept."""
     return _TokenLoss.apply(hidden.contiguous(), weight, targets)
