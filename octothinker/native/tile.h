@@ -46,6 +46,11 @@ inline void store(Half* p, f32x16 x) {
     *(u16x16*)p = __builtin_convertvector(rounded(x) >> 16, u16x16);
 #endif
 }
+// Two rows of units: 16 floats each; or bf16 pairs along k when the rows are neighbours along k, one row then.
+inline void store_rows(float* p, long stride, f32x16 first, f32x16 second) {
+    store(p, first);
+    store(p + stride, second);
+}
 inline void store1(float* p, float x) { *p = x; }
 inline void store1(Half* p, float x) {
     uint32_t u;
@@ -53,8 +58,7 @@ inline void store1(Half* p, float x) {
     p->bits = (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
 }
 
-// 16 units whose first halves are `low` and second `high` (two rows, neighbours along k).
-inline void store_pairs(Pair* p, f32x16 low, f32x16 high) {
+inline void store_rows(Pair* p, long, f32x16 low, f32x16 high) {
 #ifdef __AVX512BF16__
     u32x16 first = __builtin_convertvector((u16x16)_mm512_cvtneps_pbh((__m512)low), u32x16);
     u32x16 second = __builtin_convertvector((u16x16)_mm512_cvtneps_pbh((__m512)high), u32x16);
@@ -64,17 +68,19 @@ inline void store_pairs(Pair* p, f32x16 low, f32x16 high) {
 #endif
 }
 
-inline float sum(f32x16 x) {
-    float s = 0;
-    for (int i = 0; i < 16; i++) s += x[i];
-    return s;
-}
 inline f32x16 larger(f32x16 a, f32x16 b) { return a > b ? a : b; }
-inline float largest(f32x16 x) {
-    float m = x[0];
-    for (int i = 1; i < 16; i++) m = x[i] > m ? x[i] : m;
-    return m;
+template <class F>
+inline float fold(f32x16 x, F both) {
+    x = both(x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    x = both(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    x = both(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    x = both(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+    return x[0];
 }
+inline float sum(f32x16 x) {
+    return fold(x, [](f32x16 a, f32x16 b) { return a + b; });
+}
+inline float largest(f32x16 x) { return fold(x, larger); }
 
 // 2^x, relative error 2e-7; 0 below -126. (Magic-constant rounding would not survive -ffast-math.)
 inline f32x16 exp2v(f32x16 x) {
@@ -103,17 +109,24 @@ inline f32x16 dot(f32x16 sum, Pair a, const Pair* b) {
 #endif
 }
 
-// A block of MR rows and NV vectors of C, held in registers.
+// A block of MR rows and NV vectors of C, held in registers: the pragmas unroll early enough for the compiler to do so.
 template <class U, int MR, int NV>
 inline void block(int K, const U* a, long am, long ak, const U* b, long bk, float* c, long cm, bool add) {
-    f32x16 acc[MR][NV];
+    typedef float vector __attribute__((vector_size(64)));
+    vector acc[MR][NV];
+#pragma GCC unroll 16
     for (int m = 0; m < MR; m++)
+#pragma GCC unroll 4
         for (int n = 0; n < NV; n++) acc[m][n] = add ? load(c + m * cm + 16 * n) : (f32x16){};
     for (int k = 0; k < K; k++) {
+#pragma GCC unroll 16
         for (int m = 0; m < MR; m++)
+#pragma GCC unroll 4
             for (int n = 0; n < NV; n++) acc[m][n] = dot(acc[m][n], a[m * am + k * ak], b + k * bk + 16 * n);
     }
+#pragma GCC unroll 16
     for (int m = 0; m < MR; m++)
+#pragma GCC unroll 4
         for (int n = 0; n < NV; n++) store(c + m * cm + 16 * n, acc[m][n]);
 }
 

@@ -4,6 +4,7 @@
 // the number of threads, and every sum has a fixed order: any number of threads gives the same bits.
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "tile.h"
@@ -14,6 +15,14 @@ namespace {
 
 constexpr float LOG2E = 1.44269504f;
 constexpr int PIECE = 64;  // rows of a piece of work
+
+template <class T>
+struct Buffer {  // uninitialised, unlike std::vector: zeroing took as long as packing
+    std::unique_ptr<T[]> data;
+    explicit Buffer(long n) : data(new T[n]) {}
+    T* operator+(long i) { return data.get() + i; }
+    const T* operator+(long i) const { return data.get() + i; }
+};
 
 inline f32x16 sigmoid(f32x16 x) { return 1.0f / (1.0f + exp2v(-LOG2E * x)); }
 
@@ -209,19 +218,20 @@ struct Packed {
     typedef typename Unit<S>::type U;
     static constexpr int w = Unit<S>::width;
     Shape shape;
-    std::vector<S> q, k;                      // [head][token][dim]
-    std::vector<U> k_across, v_across;        // [head][dim / w][token]
-    std::vector<U> k_along, v_along;          // [head][token / w][padded dim]
+    Buffer<S> q, k;                     // [head][token][dim]
+    Buffer<U> k_across, v_across;       // [head][dim / w][token]
+    Buffer<U> k_along, v_along;         // [head][token / w][padded dim]
 
-    Packed(Shape s, const S* qkv, const float* cos, const float* sin, bool backward) : shape(s) {
-        long slots = s.slots(), dim = s.dim, padded = s.padded(), each = s.kv_heads;
-        q.resize(s.heads * slots * dim);
-        k.resize(each * slots * dim);
-        k_across.resize(each * dim / w * slots);
-        v_along.resize(each * slots / w * padded);
-        if (backward) {
-            v_across.resize(each * dim / w * slots);
-            k_along.resize(each * slots / w * padded);
+    Packed(Shape s, const S* qkv, const float* cos, const float* sin, bool backward)
+        : shape(s), q((long)s.heads * s.slots() * s.dim), k((long)s.kv_heads * s.slots() * s.dim),
+          k_across(across(s.kv_heads, 0)), v_across(backward ? across(s.kv_heads, 0) : 0),
+          k_along(backward ? along(s.kv_heads, 0) : 0), v_along(along(s.kv_heads, 0)) {
+        const long slots = s.slots(), dim = s.dim, padded = s.padded(), each = s.kv_heads, last = s.tokens / w * w;
+        for (int g = 0; g < each; g++) {  // what tiles may read past the last token: 0 times it must be 0
+            for (int d = 0; d < dim / w && backward; d++)
+                memset((void*)(v_across + across(g, 0) + d * slots + s.tokens), 0, (slots - s.tokens) * sizeof(U));
+            memset((void*)(v_along + along(g, last)), 0, (slots - last) / w * padded * sizeof(U));
+            if (backward) memset((void*)(k_along + along(g, last)), 0, (slots - last) / w * padded * sizeof(U));
         }
         int pieces = (s.tokens + BLOCK - 1) / BLOCK;
 #pragma omp parallel for collapse(2) schedule(static)
@@ -229,21 +239,20 @@ struct Packed {
             for (int p = 0; p < pieces; p++) {
                 int begin = p * BLOCK, n = std::min(BLOCK, s.tokens - begin), g = h - s.heads;
                 const S* x = qkv + begin * (long)s.width() + h * dim;
-                S* out = g < 0 ? &q[(h * slots + begin) * dim] : &k[(g * slots + begin) * dim];
+                S* out = g < 0 ? q + (h * slots + begin) * dim : k + (g * slots + begin) * dim;
                 for (int i = 0; i < n; i++)
                     rotate(dim, x + i * (long)s.width(), cos + (begin + i) * (dim / 2), sin + (begin + i) * (dim / 2), 1.0f,
                            out + i * dim);
                 if (g < 0) continue;
                 const S* v = x + each * dim;
-                long across = g * (dim / w) * slots + begin, along = (g * slots + begin) / w * padded;
-                pack_across(n, dim, out, dim, &k_across[across], slots);
-                pack_along(n, dim, padded, v, s.width(), &v_along[along]);
+                pack_across(n, dim, out, dim, k_across + across(g, begin), slots);
+                pack_along(n, dim, padded, v, s.width(), v_along + along(g, begin));
                 if (!backward) continue;
-                pack_across(n, dim, v, s.width(), &v_across[across], slots);
-                pack_along(n, dim, padded, out, dim, &k_along[along]);
+                pack_across(n, dim, v, s.width(), v_across + across(g, begin), slots);
+                pack_along(n, dim, padded, out, dim, k_along + along(g, begin));
             }
     }
-    const S* query(int h, int t) const { return &q[((long)h * shape.slots() + t) * shape.dim]; }
+    const S* query(int h, int t) const { return q + ((long)h * shape.slots() + t) * shape.dim; }
     long across(int g, int t) const { return (long)g * (shape.dim / w) * shape.slots() + t; }
     long along(int g, int t) const { return ((long)g * shape.slots() + t) / w * shape.padded(); }
 };
@@ -253,7 +262,7 @@ struct Tile {
     int key, keys;   // first key (even, so that pairs are whole) and how many
     int low, high;   // keys in use; `causal`: of query i only those up to itself
     bool causal;
-    int first(int) const { return low - key; }
+    int first() const { return low - key; }
     int last(int query) const { return (causal ? std::min(high, query + 1) : high) - key; }
     int vectors() const { return (keys + 15) / 16; }
 };
@@ -267,31 +276,17 @@ void tiles(const Span& span, int begin, int count, F each) {
     }
 }
 
-// Scores of one query of a tile, in units of log2; keys it must not see are left very negative.
-inline void finish_scores(const Tile& tile, int query, float scale, float* row) {
+// 16 scores of a query from key `c` of a tile on, scaled; very negative where it must not see the key.
+inline f32x16 visible(const Tile& tile, int query, int c, f32x16 scores) {
     const i32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    int first = tile.first(query), last = tile.last(query);
-    for (int c = 0; c < 16 * tile.vectors(); c += 16) {
-        f32x16 s = load(row + c) * scale;
-        if (c < first || c + 16 > last) s = (lanes >= first - c) & (lanes < last - c) ? s : all(-1e30f);
-        store(row + c, s);
-    }
+    int first = tile.first() - c, last = tile.last(query) - c;
+    if (first <= 0 && last >= 16) return scores;
+    return (lanes >= first) & (lanes < last) ? scores : all(-1e30f);
 }
 
-// Two rows of probabilities (or their gradients) -> units along keys, one row after the other.
-inline void store_along_keys(int n, const float* row, float* out) { memcpy(out, row, n * sizeof(float)); }
-inline void store_along_keys(int n, const float* row, Pair* out) {
-    for (int c = 0; c < n; c += 16) store((Half*)out + c, load(row + c));
-}
-// Rows r and r + 1 -> units along queries.
-inline void store_along_queries(int n, const float* rows, int r, float* out) {
-    memcpy(out + r * BLOCK, rows + r * BLOCK, n * sizeof(float));
-    memcpy(out + (r + 1) * BLOCK, rows + (r + 1) * BLOCK, n * sizeof(float));
-}
-inline void store_along_queries(int n, const float* rows, int r, Pair* out) {
-    for (int c = 0; c < n; c += 16)
-        store_pairs(out + r / 2 * BLOCK + c, load(rows + r * BLOCK + c), load(rows + (r + 1) * BLOCK + c));
-}
+// Probabilities or their gradients as units along keys: the same floats, or bf16 one after the other.
+inline float* along_keys(float* units) { return units; }
+inline Half* along_keys(Pair* units) { return (Half*)units; }
 
 struct Work { Span span; int begin, count; };
 
@@ -327,26 +322,29 @@ void attention(Shape s, int n_spans, const Span* spans, const S* qkv, const floa
                 tiles(q.span, q.begin, q.count, [&](const Tile& tile) {
                     const int vectors = tile.vectors();
                     product(q.count, vectors, dim / w, (const U*)packed.query(h, q.begin), dim / w, 1,
-                            &packed.k_across[packed.across(g, tile.key)], slots, scores.data(), BLOCK, false);
+                            packed.k_across + packed.across(g, tile.key), slots, scores.data(), BLOCK, false);
                     for (int r = 0; r < q.count; r++) {
                         float* row = &scores[r * BLOCK];
-                        finish_scores(tile, q.begin + r, scale, row);
-                        f32x16 most = load(row), part = {};
-                        for (int c = 16; c < 16 * vectors; c += 16) most = larger(most, load(row + c));
-                        float now = std::max(top[r], largest(most)), shrink = std::exp2(top[r] - now);
+                        f32x16 most = all(top[r]), part = {};
+                        for (int c = 0; c < 16 * vectors; c += 16) {
+                            f32x16 x = visible(tile, q.begin + r, c, load(row + c) * scale);
+                            store(row + c, x);
+                            most = larger(most, x);
+                        }
+                        const float now = largest(most);
                         for (int c = 0; c < 16 * vectors; c += 16) {
                             f32x16 e = exp2v(load(row + c) - now);
                             part += e;
-                            store(row + c, e);
+                            store(along_keys(p.data()) + r * BLOCK + c, e);
                         }
-                        store_along_keys(16 * vectors, row, &p[r * (BLOCK / w)]);
+                        const float shrink = started ? exp2v(all(top[r] - now))[0] : 0.0f;
                         total[r] = total[r] * shrink + sum(part);
                         top[r] = now;
                         if (started && shrink != 1.0f)
                             for (int d = 0; d < padded; d += 16) store(&sums[r * padded + d], load(&sums[r * padded + d]) * shrink);
                     }
                     product(q.count, padded / 16, (tile.keys + w - 1) / w, p.data(), BLOCK / w, 1,
-                            &packed.v_along[packed.along(g, tile.key)], padded, sums.data(), padded, started);
+                            packed.v_along + packed.along(g, tile.key), padded, sums.data(), padded, started);
                     started = true;
                 });
                 for (int r = 0; r < q.count; r++) {
@@ -397,34 +395,30 @@ void block_backward(const Packed<S>& packed, const Work& q, int h, const float* 
     bool started = false;
     tiles(q.span, q.begin, n, [&](const Tile& tile) {
         const int vectors = tile.vectors();
-        product(n, vectors, dim / w, (const U*)packed.query(h, q.begin), dim / w, 1, &packed.k_across[packed.across(g, tile.key)],
+        product(n, vectors, dim / w, (const U*)packed.query(h, q.begin), dim / w, 1, packed.k_across + packed.across(g, tile.key),
                 slots, p, BLOCK, false);
-        product(n, vectors, dim / w, (const U*)mine.dout.data(), dim / w, 1, &packed.v_across[packed.across(g, tile.key)], slots,
+        product(n, vectors, dim / w, (const U*)mine.dout.data(), dim / w, 1, packed.v_across + packed.across(g, tile.key), slots,
                 dp, BLOCK, false);
-        for (int r = 0; r < n; r++) {
-            float *prow = p + r * BLOCK, *drow = dp + r * BLOCK;
-            finish_scores(tile, q.begin + r, LOG2E * root, prow);
-            for (int c = 0; c < 16 * vectors; c += 16) {
-                f32x16 e = exp2v(load(prow + c) - lse[r]);
-                store(prow + c, e);
-                store(drow + c, e * (load(drow + c) - mine.delta[r]) * root);
-            }
-            store_along_keys(16 * vectors, drow, ds_along + r * (BLOCK / w));
-        }
-        if (n & 1) {  // the last pair's second query is none
-            memset(p + n * BLOCK, 0, BLOCK * sizeof(float));
-            memset(dp + n * BLOCK, 0, BLOCK * sizeof(float));
-        }
         for (int r = 0; r < n; r += 2) {
-            store_along_queries(16 * vectors, p, r, p_down);
-            store_along_queries(16 * vectors, dp, r, ds_down);
+            const bool two = r + 1 < n;  // the last pair's second query may be none
+            for (int c = 0; c < 16 * vectors; c += 16) {
+                f32x16 e[2] = {}, ds[2] = {};
+                for (int i = 0; i < 1 + two; i++) {
+                    int at = (r + i) * BLOCK + c;
+                    e[i] = exp2v(visible(tile, q.begin + r + i, c, load(p + at) * (LOG2E * root)) - lse[r + i]);
+                    ds[i] = e[i] * (load(dp + at) - mine.delta[r + i]) * root;
+                    store(along_keys(ds_along) + at, ds[i]);
+                }
+                store_rows(p_down + r / w * BLOCK + c, BLOCK, e[0], e[1]);
+                store_rows(ds_down + r / w * BLOCK + c, BLOCK, ds[0], ds[1]);
+            }
         }
         const int skip = tile.low - tile.key, keys = tile.keys - skip, pairs = (n + w - 1) / w;
         product(keys, padded / 16, pairs, p_down + skip, 1, BLOCK, mine.dout_along.data(), padded,
                 dv + (long)tile.low * padded, padded, true);
         product(keys, padded / 16, pairs, ds_down + skip, 1, BLOCK, mine.q_along.data(), padded, dk + (long)tile.low * padded,
                 padded, true);
-        product(n, padded / 16, (tile.keys + w - 1) / w, ds_along, BLOCK / w, 1, &packed.k_along[packed.along(g, tile.key)],
+        product(n, padded / 16, (tile.keys + w - 1) / w, ds_along, BLOCK / w, 1, packed.k_along + packed.along(g, tile.key),
                 padded, mine.dq.data(), padded, started);
         started = true;
     });
