@@ -3,7 +3,8 @@
 // A product is C[m][n] (+)= sum_k A[m][k] B[k][n], where a "unit" of A and B is one float, or two bf16 that are neighbours
 // along k (`Pair`), so that one code serves both: the bf16 dot-product instruction takes pairs.
 #pragma once
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false alarms inside the header (GCC bug 105593)
 #include <immintrin.h>
 #endif
 #include "simd.h"
@@ -82,20 +83,27 @@ inline float sum(f32x16 x) {
 }
 inline float largest(f32x16 x) { return fold(x, larger); }
 
-// 2^x, relative error 2e-7; 0 below -126. (Magic-constant rounding would not survive -ffast-math.)
+// 2^x for x up to 126, relative error 2e-7; 0 far below. (Rounding by a magic constant would not survive -ffast-math.)
 inline f32x16 exp2v(f32x16 x) {
+#ifdef __AVX512F__
+    f32x16 n = (f32x16)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    f32x16 f = x - n;
+#else
     f32x16 in = larger(x, all(-126.f));
-    in = in < 126.f ? in : all(126.f);
     i32x16 n = __builtin_convertvector(in + (in < 0 ? all(-0.5f) : all(0.5f)), i32x16);
     f32x16 f = in - __builtin_convertvector(n, f32x16);
+#endif
     f32x16 y = 1.5403530e-4f * f + 1.3333558e-3f;
     y = y * f + 9.6181291e-3f;
     y = y * f + 5.5504109e-2f;
     y = y * f + 2.4022651e-1f;
     y = y * f + 6.9314718e-1f;
     y = y * f + 1.0f;
-    y = y * (f32x16)((n + 127) << 23);
-    return x < -126.f ? (f32x16){} : y;
+#ifdef __AVX512F__
+    return (f32x16)_mm512_scalef_ps((__m512)y, (__m512)n);
+#else
+    return x < -126.f ? (f32x16){} : y * (f32x16)((n + 127) << 23);
+#endif
 }
 
 inline f32x16 dot(f32x16 sum, float a, const float* b) { return sum + a * *(const f32x16*)b; }
