@@ -14,6 +14,7 @@ products stay with PyTorch. Tokens of all rows lie flat: (N, H). tests/model/tes
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,7 @@ def add_norm(x: Tensor, delta: Tensor | None, weight: Tensor, eps: float, dtype:
     return _AddNorm.apply(x, delta, weight, eps, dtype)
 
 
-def _fuse(weights: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+def _fuse(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """Weights (out_i, in), one under the other, in `dtype`."""
     fused = weights[0].new_empty(sum(map(len, weights)), *weights[0].shape[1:], dtype=dtype)
     for part, weight in zip(fused.split(list(map(len, weights))), weights, strict=True):
@@ -104,8 +105,8 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, biased: bool, *parameters: Tensor) -> Tensor:
         weights = parameters[: len(parameters) // 2] if biased else parameters
         fused = _fuse(weights, x.dtype)
-        ctx.save_for_backward(x, fused)
-        ctx.sizes, ctx.biased = list(map(len, weights)), biased
+        ctx.save_for_backward(x, *weights)  # and not `fused`: casting again is cheap, all layers' bf16 weights are not
+        ctx.biased = biased
         if biased:
             return torch.addmm(_fuse(parameters[len(weights) :], x.dtype), x, fused.t())
         return torch.mm(x, fused.t())
@@ -113,11 +114,12 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> Any:
-        x, fused = ctx.saved_tensors
-        gradients = _split(torch.mm(dout.t(), x), ctx.sizes)
+        x, *weights = ctx.saved_tensors
+        sizes = list(map(len, weights))
+        gradients = _split(torch.mm(dout.t(), x), sizes)
         if ctx.biased:
-            gradients += _split(dout.sum(0, dtype=torch.float32), ctx.sizes)
-        return torch.mm(dout, fused), None, *gradients
+            gradients += _split(dout.sum(0, dtype=torch.float32), sizes)
+        return torch.mm(dout, _fuse(weights, x.dtype)), None, *gradients
 
 
 def linear(x: Tensor, *layers: torch.nn.Linear) -> Tensor:
@@ -155,22 +157,21 @@ def attention(qkv: Tensor, layout: Layout) -> Tensor:
 class _MLP(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
-        inner, outer = _fuse((gate, up), x.dtype), down.to(x.dtype)
-        both = torch.mm(x, inner.t())
+        both = torch.mm(x, _fuse((gate, up), x.dtype).t())
         act = both.new_empty(len(x), len(gate))
         _call("swiglu", x.dtype, *act.shape, both, act)
-        ctx.save_for_backward(x, both, inner, outer)
-        return torch.mm(act, outer.t())
+        ctx.save_for_backward(x, both, gate, up, down)
+        return torch.mm(act, down.to(x.dtype).t())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> Any:
-        x, both, inner, outer = ctx.saved_tensors
-        dact = torch.mm(dout, outer)
+        x, both, gate, up, down = ctx.saved_tensors
+        dact = torch.mm(dout, down.to(x.dtype))
         act, dboth = torch.empty_like(dact), torch.empty_like(both)
         _call("swiglu_backward", x.dtype, *act.shape, both, dact, act, dboth)
         dgate, dup = _split(torch.mm(dboth.t(), x), [act.shape[1]] * 2)
-        return torch.mm(dboth, inner), dgate, dup, torch.mm(dout.t(), act).float()
+        return torch.mm(dboth, _fuse((gate, up), x.dtype)), dgate, dup, torch.mm(dout.t(), act).float()
 
 
 def mlp(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
@@ -205,8 +206,8 @@ class _Logprobs(torch.autograd.Function):
         dhidden, dweight = torch.empty_like(hidden), torch.zeros(matrix.shape)
         for rows in _chunks(len(hidden), len(matrix)):
             logits = kept[0].clone() if kept else torch.mm(hidden[rows], matrix.t())
-            inner = targets[rows], 1 / ctx.temperature, lse[rows], upstream[rows].contiguous()
-            _call("logprob_backward", hidden.dtype, *logits.shape, logits, *inner)
+            known = targets[rows], 1 / ctx.temperature, lse[rows], upstream[rows].contiguous()
+            _call("logprob_backward", hidden.dtype, *logits.shape, logits, *known)
             dhidden[rows] = torch.mm(logits, matrix)
             dweight += torch.mm(logits.t(), hidden[rows])
         return dhidden, dweight, None, None
@@ -230,14 +231,15 @@ class _TokenLoss(torch.autograd.Function):
             _call("logprob_backward", dtype, *logits.shape, logits, targets[rows], 1.0, lse[rows], minus[rows])
             dhidden[rows] = torch.mm(logits, matrix)
             dweight += torch.mm(logits.t(), hidden[rows])
-        ctx.save_for_backward(dhidden, dweight)
+        ctx.gradients = dhidden, dweight
         return -logp.sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        dhidden, dweight = ctx.saved_tensors
-        return dhidden * upstream, dweight * upstream, None
+        dhidden, dweight = ctx.gradients
+        del ctx.gradients  # they are scaled in place: a second backward pass must fail
+        return dhidden.mul_(upstream), dweight.mul_(upstream), None
 
 
 def token_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

@@ -167,7 +167,8 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
         "y = torch.randn(300, 64).requires_grad_()\n"
         "ops.attention(x, layout).float().square().sum().backward()\n"
         "ops.add_norm(y, None, torch.ones(64), 1e-5, torch.bfloat16)[1].float().pow(3).sum().backward()\n"
-        "print(x.grad.double().sum().item(), x.grad.double().square().sum().item(), y.grad.double().sum().item())\n"
+        "import hashlib\n"
+        "print([hashlib.sha256(g.float().numpy().tobytes()).hexdigest() for g in (x.grad, y.grad)])\n"
     )
     said = [
         subprocess.run([sys.executable, "-c", script, n], capture_output=True, text=True, check=True).stdout
