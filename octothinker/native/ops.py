@@ -1,4 +1,4 @@
-"""The training step's compiled operators (train.cpp), each a differentiable function with its formula beside it.
+"""The training step's compiled operators (train.cpp, attention.cpp), each a differentiable function with its formula beside it.
 
     add_norm     y = x + delta;  normed = w * y / sqrt(mean(y^2) + eps)                       llama.RMSNorm
     linear       x @ cat(weights).T + cat(biases): projections of one input in one product    nn.Linear
@@ -8,7 +8,7 @@
     token_loss   -sum of logprobs, its gradients made in the forward pass, chunk by chunk     F.cross_entropy
 
 x stays in fp32 between blocks, as under autocast; everything else is in `dtype`, fp32 or bf16, with fp32 sums inside. Large
-products stay with PyTorch. Tokens of all rows lie flat: (N, H). tests/model/test_ops.py holds each against its formula.
+products stay with PyTorch. Tokens of all rows lie flat: (N, H). tests/model/test_fused.py holds each against its formula.
 """
 
 from __future__ import annotations

@@ -83,26 +83,30 @@ inline float sum(f32x16 x) {
 }
 inline float largest(f32x16 x) { return fold(x, larger); }
 
-// 2^x for x up to 126, relative error 2e-7; 0 far below. (Rounding by a magic constant would not survive -ffast-math.)
-inline f32x16 exp2v(f32x16 x) {
+// e^x for x up to 87, within an ulp or two; 0 below -104. x = n ln 2 + f, a series of e^f, times 2^n. (Rounding by a magic
+// constant would not survive -ffast-math, and 2^(x log2 e) is off by |x| ulps.)
+inline f32x16 expv(f32x16 x) {
+    const float log2e = 1.44269504f, ln2 = 0.69314718f;
 #ifdef __AVX512F__
-    f32x16 n = (f32x16)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    f32x16 f = x - n;
+    const f32x16 in = larger(x, all(-104.f));
+    const f32x16 n = (f32x16)_mm512_roundscale_ps((__m512)(in * log2e), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const f32x16 f = in - n * ln2;
 #else
-    f32x16 in = larger(x, all(-126.f));
-    i32x16 n = __builtin_convertvector(in + (in < 0 ? all(-0.5f) : all(0.5f)), i32x16);
-    f32x16 f = in - __builtin_convertvector(n, f32x16);
+    const f32x16 in = larger(x, all(-87.f)), raw = in * log2e;
+    const i32x16 n = __builtin_convertvector(raw + (raw < 0 ? all(-0.5f) : all(0.5f)), i32x16);
+    const f32x16 f = in - __builtin_convertvector(n, f32x16) * ln2;
 #endif
-    f32x16 y = 1.5403530e-4f * f + 1.3333558e-3f;
-    y = y * f + 9.6181291e-3f;
-    y = y * f + 5.5504109e-2f;
-    y = y * f + 2.4022651e-1f;
-    y = y * f + 6.9314718e-1f;
+    f32x16 y = 1.9841270e-4f * f + 1.3888889e-3f;
+    y = y * f + 8.3333333e-3f;
+    y = y * f + 4.1666667e-2f;
+    y = y * f + 1.6666667e-1f;
+    y = y * f + 0.5f;
+    y = y * f + 1.0f;
     y = y * f + 1.0f;
 #ifdef __AVX512F__
     return (f32x16)_mm512_scalef_ps((__m512)y, (__m512)n);
 #else
-    return x < -126.f ? (f32x16){} : y * (f32x16)((n + 127) << 23);
+    return x < -87.f ? (f32x16){} : y * (f32x16)((n + 127) << 23);
 #endif
 }
 
@@ -158,3 +162,8 @@ void product(int M, int vectors, int K, const U* a, long am, long ak, const U* b
 }
 
 }  // namespace tile
+
+// For an exported operator: `half` chooses bf16.
+#define EITHER(call_float, call_half) \
+    if (half) call_half;              \
+    else call_float;

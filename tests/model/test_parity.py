@@ -155,7 +155,9 @@ def test_packed_gradients_are_the_same_as_alone(tiny: tuple[Path, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_smollm2_real_weights(smollm2_folder: Path) -> None:
+def test_smollm2_real_weights(smollm2_folder: Path, path: str) -> None:
+    """The plain network computes what transformers computes, bit for bit nearly. The compiled operators round elsewhere, and
+    over these 30 layers transformers' own fp32 is 1.5e-4 off its fp64 (ours 0.7e-4): they are held against fp64."""
     from transformers import AutoModelForCausalLM
 
     from octothinker.model.tokenizer import Tokenizer
@@ -164,7 +166,8 @@ def test_smollm2_real_weights(smollm2_folder: Path) -> None:
     text = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
     tokens = torch.tensor([tokenizer.encode(text)])
     ours = hf.load_model(smollm2_folder)
-    theirs = AutoModelForCausalLM.from_pretrained(smollm2_folder, dtype=torch.float32)
+    exact = torch.float64 if path == "compiled" else torch.float32
+    theirs = AutoModelForCausalLM.from_pretrained(smollm2_folder, dtype=exact)
     assert logit_gap(ours, theirs, tokens) < TOLERANCE
     check_gradients(ours, theirs, tokens)
     written = check_greedy(ours, theirs, torch.tensor([tokenizer.encode("The capital of France is")]))
