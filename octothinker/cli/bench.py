@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from octothinker.cli.common import console
-from octothinker.cli.units import amountfrom octothinker.stage import EXIT_FAILED, EXIT_OK
+from octothinker.cli.units import amount
+from octothinker.stage import EXIT_FAILED, EXIT_OK
 
 UNITS = {"bf16": "GFLOP/s", "fp32": "GFLOP/s", "bandwidth": "GB/s"}
 
