@@ -1,6 +1,6 @@
 """The comparison: both sides in processes of their own, warm, taking turns A B A B; medians, spread, floor.
 
-    works -> for each peer: its fastest setting -> [ours, theirs] x runs -> a row for the table and for --json
+works -> for each peer: its fastest setting -> [ours, theirs] x runs -> a row for the table and for --json
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Say = Callable[[str], None]
 Row = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = {
-    "transformers": "pip install 'octothinker[bench]' (make bench does)",
-    "trl": "pip install 'octothinker[bench]' (make bench does)",
-    "vllm": "make bench makes .venv-vllm with it; elsewhere: --vllm-python PATH",
+    "transformers": "pip install 'octothinker[bench]', or make bench",
+    "trl": "pip install 'octothinker[bench]', or make bench",
+    "vllm": "make bench gives it a venv of its own, .venv-vllm; one elsewhere: --vllm-python PATH",
 }
 ENVIRONMENT = {  # vLLM's CPU guide: room for the cache, threads bound to cores; one process, so that its memory is seen
     "vllm": {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"},
@@ -48,7 +48,7 @@ class Side:
         self.name, self.peak_mb = f"{spec['side']} {spec['name']}", 0.0
         self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         threads = str(spec["threads"])
-        cores = f"0-{spec['threads'] - 1}"
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(64))
         self.process = subprocess.Popen(
             [python, "-m", "octothinker.bench.worker", json.dumps(spec)],
             stdin=subprocess.PIPE,
@@ -58,7 +58,7 @@ class Side:
             env={
                 **os.environ,
                 **ENVIRONMENT.get(spec["side"], {}),
-                "VLLM_CPU_OMP_THREADS_BIND": cores,
+                "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores[: spec["threads"]])),
                 "OMP_NUM_THREADS": threads,
                 "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
                 "HF_HUB_OFFLINE": "1",
@@ -98,11 +98,15 @@ class Side:
         self.log.close()
 
 
-def interpreter(peer: str, vllm_python: str) -> str | None:
-    """The Python that has the peer; None when it is not installed."""
+def missing(work: Work, peer: str, vllm_python: str) -> str | None:
+    """What `peer` wants for this work and is not installed."""
     if peer == "vllm":
-        return vllm_python if Path(vllm_python).is_file() else None
-    return sys.executable if importlib.util.find_spec(peer) else None
+        return None if Path(vllm_python).is_file() else "vllm"
+    wanted = [
+        peer,
+        *(["accelerate"] if work.kind == "midtrain" else []),
+    ]  # transformers' Trainer does not run without it
+    return next((name for name in wanted if importlib.util.find_spec(name) is None), None)
 
 
 def fastest(bench: Bench, work: Work, peer: str, python: str, say: Say) -> tuple[str, dict[str, float | str]]:
@@ -177,13 +181,16 @@ def compare(
     spec = bench.spec(work)
     model = bench.config(work)
     least = need(work, model, [] if work.kind == "midtrain" else [len(p) for p in spec["prompts"]])
-    limits = {"floor": work.amount / least.seconds(machine), "bound": least.bound(machine)}
+    limits: Row = {"floor": work.amount / least.seconds(machine), "bound": least.bound(machine)}
+    if work.curve:
+        limits |= {"curve": work.curve, "x": work.x}
     for peer in work.reach:
-        python = interpreter(peer, vllm_python)
-        if python is None:
-            say(f"{work.name}: {peer} is not installed, ours runs alone. {INSTALL[peer]}")
+        python = vllm_python if peer == "vllm" else sys.executable
+        if absent := missing(work, peer, vllm_python):
+            why = f"{absent} is not installed: {INSTALL[peer]}"
+            say(f"{work.name}: ours alone; {why}")
             times, peaks = turns(bench, work, None, "", {}, runs)
-            yield {**row(work, peer, times, peaks), **limits, "setting": None, "missing": INSTALL[peer]}
+            yield {**row(work, peer, times, peaks), **limits, "setting": None, "missing": why}
         else:
             known = SETTINGS[peer, work.kind]
             given = next(iter(known)) if setting == "first" else setting

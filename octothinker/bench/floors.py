@@ -52,7 +52,9 @@ def rollout(model: ModelConfig, prompts: list[int], group: int, tokens: int) -> 
     steps, count = tokens - 1, group * len(prompts)
     weights = matmul_weights(model)
     head = model.vocab_size * model.hidden_size
-    per_key = 4.0 * model.num_layers * model.num_heads * model.head_dim  # operations of a query with a key and its value
+    per_key = (
+        4.0 * model.num_layers * model.num_heads * model.head_dim
+    )  # operations of a query with a key and its value
     cache = 2.0 * BF16 * model.num_layers * model.num_kv_heads * model.head_dim  # bytes of a token
     own = steps * (steps + 1) / 2  # keys of its own that a response looks at, over all steps
     flops = sum(2.0 * (weights - head) * p + 2.0 * head + per_key * p * (p + 1) / 2 for p in prompts)
@@ -63,9 +65,7 @@ def rollout(model: ModelConfig, prompts: list[int], group: int, tokens: int) -> 
 
 def training(model: ModelConfig, sequences: int, seq_len: int) -> Need:
     """One optimiser step: forward, backward, AdamW."""
-    return Need(
-        model.flops_per_token(seq_len) * sequences * seq_len, float(ADAM_BYTES * model.num_parameters)
-    )
+    return Need(model.flops_per_token(seq_len) * sequences * seq_len, float(ADAM_BYTES * model.num_parameters))
 
 
 def grpo(model: ModelConfig, prompts: list[int], group: int, tokens: int) -> Need:

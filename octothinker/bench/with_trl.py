@@ -27,9 +27,7 @@ def grpo(spec: dict[str, Any], tick: Tick) -> None:
     def reward(completions: list[str], completion_ids: list[list[int]], gold: list[str], **_: Any) -> list[float]:
         if any(len(ids) != spec["tokens"] for ids in completion_ids):
             raise RuntimeError("a response ended early")
-        grader.grade(
-            [Item(response=text, gold=g, truncated=True) for text, g in zip(completions, gold, strict=True)]
-        )
+        grader.grade([Item(response=text, gold=g, truncated=True) for text, g in zip(completions, gold, strict=True)])
         return [1.0 if i % 2 == 0 else -1.0 for i in range(len(completions))]  # as on our side
 
     rows_at_once = min(setting["rows"], responses)
@@ -60,7 +58,11 @@ def grpo(spec: dict[str, Any], tick: Tick) -> None:
             disable_tqdm=True,
         )
         trainer = GRPOTrainer(
-            spec["folder"], reward, config, train_dataset=Dataset.from_list(data), callbacks=[Paced(tick, spec["steps"])]
+            spec["folder"],
+            reward,
+            config,
+            train_dataset=Dataset.from_list(data),
+            callbacks=[Paced(tick, spec["steps"])],
         )
         trainer.eos_token_ids = [-1]  # it would cut responses there after generating them
         trainer.train()

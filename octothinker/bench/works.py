@@ -5,6 +5,7 @@ Sizes are in the fields; the same numbers go to both sides and to the floor.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ class Work:
     """Fields of our stage's config that the recipe of this model sets too."""
     trial: Setting = field(default_factory=dict)
     """Smaller sizes for choosing among a peer's settings."""
+    curve: str = ""
+    x: float = 0.0
 
     @property
     def amount(self) -> float:
@@ -93,16 +96,30 @@ SMOKE = (
     replace(_midtrain("nano", 64, 128, steps=1, reach=None), name="midtrain-nano"),
     Work(name="grpo-nano", kind="grpo", model="nano", reach={"trl": None}, prompts=2, group=2, tokens=8),
 )
-_PLAIN: dict[str, float | None] = {"transformers": None}
-CURVES = (
-    *(_rollout("nano", n, group=min(n, 16), reach=_PLAIN) for n in (1, 4, 16, 64, 256, 512)),
-    *(_rollout("smollm2", n, group=min(n, 16), reach=_PLAIN, tokens=32) for n in (1, 8, 32, 128)),
-    *(_rollout("nano", 64, name=f"rollout-nano-64x{t}", reach=_PLAIN, tokens=t) for t in (32, 128, 512)),
-    *(_rollout(f"nano-{w}", 64, reach=_PLAIN) for w in (64, 256, 512)),
-    *(_midtrain("nano", t, 8_192, steps=4, reach=None) for t in (128, 256, 512, 1024, 2048, 4096)),
-    *(_midtrain("smollm2", t, 2_048, steps=1, reach=None) for t in (128, 512, 2048)),
-    *(_midtrain(f"nano-{w}", 512, 8_192, steps=2, reach=None) for w in (64, 256, 512)),
-)
+
+
+def _curves() -> Iterator[Work]:
+    """One size at a time; names tell the point, `curve` the line it lies on and `x` where."""
+    plain: dict[str, float | None] = {"transformers": None}
+    for model, counts, tokens in (("nano", (1, 4, 16, 64, 256, 512), 128), ("smollm2", (1, 8, 32, 128), 32)):
+        for n in counts:
+            point = _rollout(model, n, group=min(n, 16), reach=plain, tokens=tokens)
+            yield replace(point, curve=f"rollout {model}: sequences", x=n)
+    for t in (32, 64, 128, 256, 512):
+        point = _rollout("nano", 64, name=f"rollout-nano-64x{t}", reach=plain, tokens=t)
+        yield replace(point, curve="rollout nano, 64 sequences: new tokens", x=t)
+    for model, tokens, steps in (("nano", 8_192, 4), ("smollm2", 2_048, 1)):
+        for t in (128, 256, 512, 1_024, 2_048):
+            point = _midtrain(model, t, tokens, steps, reach=None)
+            yield replace(point, curve=f"midtrain {model}, {tokens:,} tokens a step: sequence length", x=t)
+    for width in (64, 128, 256, 512):
+        point = _rollout(f"nano-{width}", 64, reach=plain)
+        yield replace(point, curve="rollout, 64 sequences: width of nano", x=width)
+        point = _midtrain(f"nano-{width}", 512, 8_192, steps=2, reach=None)
+        yield replace(point, curve="midtrain, 8,192 tokens a step: width of nano", x=width)
+
+
+CURVES = tuple(_curves())
 
 SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
     ("transformers", "rollout"): {

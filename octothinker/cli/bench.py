@@ -63,8 +63,8 @@ def bench(
     def say(text: str) -> None:
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
-    if smoke:
-        runs, setting = min(runs, 2), setting or "first"
+    if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
+        runs, setting = min(runs, 2 if smoke else 3), setting or "first"
     names = list(works or [])
     works_here = known.SMOKE if smoke else known.CURVES if curves else known.WORKS
     chosen = known.chosen([n for n in names if n not in known.ALONE], works_here) if names else list(works_here)
@@ -102,11 +102,13 @@ def table(screen: Console, rows: list[dict[str, Any]], here: str) -> None:
         shown.add_column(column, justify="right")
     for row in rows:
         low_high = "" if row["spread"] is None else "{:.2f} to {:.2f}".format(*row["spread"])
-        peaks = "" if row["peak_mb"] == [None, None] else " / ".join("?" if p is None else f"{p:,}" for p in row["peak_mb"])
+        peaks = (
+            "" if row["peak_mb"] == [None, None] else " / ".join("?" if p is None else f"{p:,}" for p in row["peak_mb"])
+        )
         floor = row["floor"]
         shown.add_row(
             row["work"],
-            f"{row['peer'] or ''}{' (not installed)' if row.get('missing') else ''}",
+            f"{row['peer'] or ''}{' (missing)' if row.get('missing') else ''}",
             row["setting"] or "",
             amount(row["ours"]),
             "" if row["theirs"] is None else amount(row["theirs"]),
@@ -120,5 +122,5 @@ def table(screen: Console, rows: list[dict[str, Any]], here: str) -> None:
         )
     screen.print(shown)
     screen.print(f"[dim]{here}[/]")
-    for peer, command in {row["peer"]: row["missing"] for row in rows if row.get("missing")}.items():
-        screen.print(f"{peer} is not installed: {command}", markup=False, soft_wrap=True)
+    for why in dict.fromkeys(row["missing"] for row in rows if row.get("missing")):
+        screen.print(why, markup=False, soft_wrap=True)
