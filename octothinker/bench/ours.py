@@ -20,6 +20,7 @@ from octothinker.rl import loop as rl_loop
 from octothinker.train import loop as train_loop
 
 FOREVER = 1_000_000  # steps
+NO_TOKEN = 2**31 - 1  # beyond any vocabulary
 
 
 class Endless(Tokenizer):
@@ -27,7 +28,7 @@ class Endless(Tokenizer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.eos_ids = (-1,)
+        self.eos_ids = (NO_TOKEN,)
 
 
 class Alternating(Grader):
