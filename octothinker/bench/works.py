@@ -148,6 +148,12 @@ SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
 }
 
 
+def check_setting(name: str | None) -> None:
+    known = ["first", *dict.fromkeys(known for settings in SETTINGS.values() for known in settings)]
+    if name is not None and name not in known:
+        raise ConfigError(f"--setting {name!r}: no peer has a setting of that name{suggest(name, known)}")
+
+
 def chosen(names: list[str], works: tuple[Work, ...]) -> list[Work]:
     """Works by name; a beginning of a name stands for all that begin so (`midtrain`, `rollout-smollm2`)."""
     for name in names:

@@ -65,6 +65,7 @@ def bench(
 
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or "first"
+    known.check_setting(setting)
     names = list(works or [])
     works_here = known.SMOKE if smoke else known.CURVES if curves else known.WORKS
     chosen = known.chosen([n for n in names if n not in known.ALONE], works_here) if names else list(works_here)

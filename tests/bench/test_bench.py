@@ -160,6 +160,9 @@ def test_names_of_works() -> None:
     ]
     with pytest.raises(ConfigError, match="no such work; did you mean 'rollout-nano'"):
         works.chosen(["rollout-nanoo"], works.WORKS)
+    works.check_setting("bf16 sdpa dynamic")
+    with pytest.raises(ConfigError, match="did you mean 'bf16 compiled'"):
+        works.check_setting("bf16 compild")
 
 
 def test_a_side_that_fails_shows_why(tmp_path: Path) -> None:
