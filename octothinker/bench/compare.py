@@ -32,9 +32,6 @@ INSTALL = {
     "trl": "pip install 'octothinker[bench]', or make bench",
     "vllm": "make bench gives it a venv of its own, .venv-vllm; one elsewhere: --vllm-python PATH",
 }
-ENVIRONMENT = {  # vLLM's CPU guide: room for the cache, threads bound to cores; one process, so that its memory is seen
-    "vllm": {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"},
-}
 
 
 class SideFailed(RuntimeError):
@@ -47,23 +44,13 @@ class Side:
     def __init__(self, python: str, spec: dict[str, Any]) -> None:
         self.name, self.peak_mb = f"{spec['side']} {spec['name']}", 0.0
         self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        threads = str(spec["threads"])
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(64))
         self.process = subprocess.Popen(
             [python, "-m", "octothinker.bench.worker", json.dumps(spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env={
-                **os.environ,
-                **ENVIRONMENT.get(spec["side"], {}),
-                "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores[: spec["threads"]])),
-                "OMP_NUM_THREADS": threads,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-                "HF_HUB_OFFLINE": "1",
-                "TOKENIZERS_PARALLELISM": "false",
-            },
+            env=environment(python, spec),
         )
         self._answer()
 
@@ -96,6 +83,25 @@ class Side:
         self.process.kill()
         self.process.communicate()
         self.log.close()
+
+
+def environment(python: str, spec: dict[str, Any]) -> dict[str, str]:
+    """Of a worker: as many threads as the other side has, no network."""
+    found = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(spec["threads"]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if spec["side"] == "vllm":  # its CPU guide: threads bound to cores; and in one process, so that its memory is seen
+        cores = sorted(os.sched_getaffinity(0))[: spec["threads"]]
+        found["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+        found |= {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+        del found["OMP_NUM_THREADS"]  # it warns of it
+        if "preload" in spec["setting"]:
+            found["LD_PRELOAD"] = str(Path(python).parents[1] / spec["setting"]["preload"])
+    return found
 
 
 def missing(work: Work, peer: str, vllm_python: str) -> str | None:

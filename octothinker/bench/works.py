@@ -136,7 +136,12 @@ SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
         "fp32": {"bf16": False, "compile": False},
         "fp32 compiled": {"bf16": False, "compile": True},
     },
-    ("vllm", "rollout"): {"bf16 compiled": {"eager": False}, "bf16 eager": {"eager": True}},
+    ("vllm", "rollout"): {  # libiomp5: preloaded, as its CPU guide says; it lies in vLLM's venv
+        "bf16 compiled, libiomp5": {"eager": False, "preload": "lib/libiomp5.so"},
+        "bf16 compiled": {"eager": False},
+        "bf16 eager, libiomp5": {"eager": True, "preload": "lib/libiomp5.so"},
+        "bf16 eager": {"eager": True},
+    },
     ("trl", "grpo"): {
         "bf16 autocast, 128 rows": {"bf16": True, "weights": "float32", "rows": 128},
         "bf16 autocast, 16 rows": {"bf16": True, "weights": "float32", "rows": 16},
