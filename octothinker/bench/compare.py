@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from octothinker.bench import floors
 from octothinker.bench.prepare import Bench
-from octothinker.bench.works import SETTINGS, Setting, Work
+from octothinker.bench.works import Setting, Work, settings
 from octothinker.config import ModelConfig
 
 Say = Callable[[str], None]
@@ -115,12 +115,15 @@ def missing(work: Work, peer: str, vllm_python: str) -> str | None:
     return next((name for name in wanted if importlib.util.find_spec(name) is None), None)
 
 
-def fastest(bench: Bench, work: Work, peer: str, python: str, say: Say) -> tuple[str, dict[str, float | str]]:
+def fastest(
+    bench: Bench, work: Work, peer: str, python: str, candidates: dict[str, Setting], say: Say
+) -> tuple[str, dict[str, float | str]]:
     """The name of the peer's fastest setting for this work, and what each one gave: its rate, or how it failed."""
-    settings = SETTINGS[peer, work.kind]
+    if len(candidates) == 1:
+        return next(iter(candidates)), {}
     small = replace(work, **work.trial)
     tried: dict[str, float | str] = {}
-    for name, setting in settings.items():
+    for name, setting in candidates.items():
         try:
             with Side(python, {**bench.spec(small), "side": peer, "setting": setting}) as side:
                 tried[name] = small.amount / min(side.go() for _ in range(2))
@@ -130,7 +133,7 @@ def fastest(bench: Bench, work: Work, peer: str, python: str, say: Say) -> tuple
             say(f"{work.name}: {peer}, {name} does not run: {error}")
     rates = {name: rate for name, rate in tried.items() if isinstance(rate, float)}
     if not rates:
-        raise SideFailed(f"{work.name}: {peer} runs in none of its settings: {', '.join(settings)}")
+        raise SideFailed(f"{work.name}: {peer} runs in none of its settings: {', '.join(candidates)}")
     return max(rates, key=lambda name: rates[name]), tried
 
 
@@ -179,11 +182,11 @@ def row(work: Work, peer: str, times: list[list[float]], peaks: list[float]) -> 
 
 
 def compare(
-    bench: Bench, work: Work, machine: floors.Machine, vllm_python: str, runs: int, setting: str | None, say: Say
+    bench: Bench, work: Work, machine: floors.Machine, vllm_python: str, runs: int, only: Sequence[str], say: Say
 ) -> Iterator[Row]:
     """A row for each peer of `work`; for SmolLM2's training also one against the machine's matmul peak.
 
-    `setting`: a name in SETTINGS, or `first`; None: all are tried. SideFailed when a side does not run."""
+    `only`: the peers' settings to try (works.settings). SideFailed when a side does not run."""
     spec = bench.spec(work)
     model = bench.config(work)
     least = need(work, model, [] if work.kind == "midtrain" else [len(p) for p in spec["prompts"]])
@@ -198,10 +201,9 @@ def compare(
             times, peaks = turns(bench, work, None, "", {}, runs)
             yield {**row(work, peer, times, peaks), **limits, "setting": None, "missing": why}
         else:
-            known = SETTINGS[peer, work.kind]
-            given = next(iter(known)) if setting == "first" else setting
-            best, tried = (given, {}) if given in known else fastest(bench, work, peer, python, say)
-            times, peaks = turns(bench, work, peer, python, known[best], runs)
+            candidates = settings(peer, work.kind, only)
+            best, tried = fastest(bench, work, peer, python, candidates, say)
+            times, peaks = turns(bench, work, peer, python, candidates[best], runs)
             yield {**row(work, peer, times, peaks), **limits, "setting": best, "tried": tried}
         if work.kind == "midtrain" and work.model == "smollm2":
             done = model.flops_per_token(work.seq_len) * work.amount

@@ -5,11 +5,11 @@ Sizes are in the fields; the same numbers go to both sides and to the floor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from octothinker.typed import ConfigError, suggest
+from octothinker.typed import ConfigError, check, suggest
 
 Setting = dict[str, Any]
 ALONE = ("peak", "nano")  # have no peer; run only when asked for
@@ -153,10 +153,13 @@ SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
 }
 
 
-def check_setting(name: str | None) -> None:
-    known = ["first", *dict.fromkeys(known for settings in SETTINGS.values() for known in settings)]
-    if name is not None and name not in known:
-        raise ConfigError(f"--setting {name!r}: no peer has a setting of that name{suggest(name, known)}")
+def settings(peer: str, kind: str, only: Sequence[str]) -> dict[str, Setting]:
+    """What a peer is tried in: those of its settings that `only` names, all if it names none; `first`: its first."""
+    own = SETTINGS[peer, kind]
+    known = ["first", *dict.fromkeys(name for settings in SETTINGS.values() for name in settings)]
+    for name in only:
+        check(name in known, f"--setting {name!r}: no peer has a setting of that name{suggest(name, known)}")
+    return {name: own[name] for name in [next(iter(own)) if n == "first" else n for n in only] if name in own} or own
 
 
 def chosen(names: list[str], works: tuple[Work, ...]) -> list[Work]:

@@ -32,7 +32,8 @@ def bench(
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds: does everything run?")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Against batch, length and model size instead.")] = False,
     setting: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A peer's setting; without it all are tried first.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
     ] = None,
     smollm2: Annotated[
         Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
@@ -64,8 +65,7 @@ def bench(
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
-        runs, setting = min(runs, 2 if smoke else 3), setting or "first"
-    known.check_setting(setting)
+        runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])
     works_here = known.SMOKE if smoke else known.CURVES if curves else known.WORKS
     chosen = known.chosen([n for n in names if n not in known.ALONE], works_here) if names else list(works_here)
@@ -83,7 +83,7 @@ def bench(
         bench = Bench(Path(folder), threads, smollm2)
         for work in chosen:
             try:
-                rows += compare.compare(bench, work, limits, vllm_python, runs, setting, say)
+                rows += compare.compare(bench, work, limits, vllm_python, runs, setting or (), say)
             except compare.SideFailed as error:  # the other works are worth having
                 failed = True
                 errors.print(f"{work.name}: {error}", style="red", markup=False, soft_wrap=True)

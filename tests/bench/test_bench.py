@@ -145,7 +145,7 @@ def test_a_missing_peer_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch
     assert compare.missing(GRPO, "trl", "") == "trl"
     monkeypatch.setattr(compare, "turns", lambda *_: ([[2.0]], [1.0]))
     said: list[str] = []
-    rows = compare.compare(Bench(tmp_path, 1), GRPO, floors.Machine(1.0, 1.0), absent, 1, None, said.append)
+    rows = compare.compare(Bench(tmp_path, 1), GRPO, floors.Machine(1.0, 1.0), absent, 1, (), said.append)
     (row,) = rows
     assert row["theirs"] is None
     assert row["missing"] == "trl is not installed: pip install 'octothinker[bench]', or make bench"
@@ -160,9 +160,16 @@ def test_names_of_works() -> None:
     ]
     with pytest.raises(ConfigError, match="no such work; did you mean 'rollout-nano'"):
         works.chosen(["rollout-nanoo"], works.WORKS)
-    works.check_setting("bf16 sdpa dynamic")
+
+
+def test_names_of_settings() -> None:
+    every = works.SETTINGS["vllm", "rollout"]
+    assert works.settings("vllm", "rollout", []) == every
+    assert works.settings("vllm", "rollout", ["bf16 sdpa static"]) == every, "another peer's"
+    assert list(works.settings("vllm", "rollout", ["bf16 eager", "bf16 sdpa static"])) == ["bf16 eager"]
+    assert list(works.settings("vllm", "rollout", ["first"])) == [next(iter(every))]
     with pytest.raises(ConfigError, match="did you mean 'bf16 compiled'"):
-        works.check_setting("bf16 compild")
+        works.settings("vllm", "rollout", ["bf16 compild"])
 
 
 def test_a_side_that_fails_shows_why(tmp_path: Path) -> None:
