@@ -58,7 +58,7 @@ def paced(tick: Tick, steps: int) -> type:
 
 def rollout(spec: dict[str, Any], tick: Tick) -> None:
     folder = Path(spec["folder"])
-    engine = Engine(load_model(folder), Endless.load(folder), batch=spec["batch"], dtype=torch.bfloat16)
+    engine = Engine(load_model(folder, torch.bfloat16), Endless.load(folder), batch=spec["batch"], dtype=torch.bfloat16)
     for seed in range(FOREVER):
         ask = {"max_tokens": spec["tokens"], "n": spec["group"]}
         groups = engine.generate(
