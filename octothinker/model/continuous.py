@@ -1,0 +1,134 @@
+"""Continuous batching: a sequence that ends hands its place to the next in the queue, so that the batch stays full.
+
+    queue --a place is free--> prompt's pages (filled once a prompt) --shared--> its samples --a token a step--> ended
+
+Every sample starts by running its prompt's last token again, in its own copy of the prompt's last, half-filled page: all rows
+of a step are then alike, whenever a sample enters.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from octothinker.model.compiled import PAGE, Decoder, Pages
+
+if TYPE_CHECKING:
+    from octothinker.model.engine import Row
+
+
+class Batch:
+    """Decodes `rows` (a request's samples next to each other), `size` at a time.
+
+    ends (V,) bool: tokens that end a text. suspects(stop): the tokens (V,) bool after which `stopped(tokens, stop)` must look.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        rows: list[Row],
+        size: int,
+        ends: np.ndarray,
+        suspects: Callable[[tuple[str, ...]], np.ndarray],
+        stopped: Callable[[list[int], tuple[str, ...]], bool],
+    ) -> None:
+        size = min(size, len(rows))
+        self.decoder, self.queue, self.ends, self.stopped = decoder, deque(rows), ends, stopped
+        self.pages = Pages(decoder.page_bytes)
+        self.prompts: dict[int, list[int]] = {}  # pages of requests that have samples in the queue
+        longest = max(len(row.ask.prompt) + row.ask.max_tokens for row in rows)
+        most = max(row.ask.max_tokens for row in rows)
+        stops = list(dict.fromkeys(row.ask.stop for row in rows))
+        self.stop_number = {stop: i for i, stop in enumerate(stops)}
+        self.suspects = np.stack([suspects(stop) for stop in stops])
+        # By place in the batch:
+        self.rows: list[Row | None] = [None] * size
+        self.table = np.zeros((size, -(-longest // PAGE)), np.int64)  # addresses of pages
+        self.tokens, self.positions = np.zeros(size, np.int32), np.zeros(size, np.int32)  # the newest, not yet run
+        self.keys, self.counts = np.zeros(size, np.uint64), np.zeros(size, np.int32)
+        self.temperatures, self.limits = np.zeros(size, np.float32), np.zeros(size, np.int32)
+        self.stops = np.zeros(size, np.int32)
+        self.written, self.logprobs = np.zeros((size, most), np.int32), np.zeros((size, most), np.float32)
+
+    def run(self) -> Iterator[tuple[Row, Literal["stop", "length"]]]:
+        """Rows with their tokens and log-probabilities, as they end."""
+        free = list(range(len(self.rows)))
+        running = np.zeros(0, np.int32)
+        while True:
+            if free and self.queue:
+                self._admit(free)
+            if free or len(running) < len(self.rows):
+                running = np.array([i for i, row in enumerate(self.rows) if row], np.int32)
+            if not len(running):
+                return
+            free = []
+            for place, finish in self._step(running):
+                row = self.rows[place]
+                assert row
+                count = self.counts[place]
+                row.tokens, row.logprobs = self.written[place, :count].tolist(), self.logprobs[place, :count].tolist()
+                yield row, finish
+                for page in self.table[place, : -(-int(self.positions[place]) // PAGE)].tolist():
+                    self.pages.drop(page)
+                self.rows[place] = None
+                free.append(place)
+
+    def _admit(self, free: list[int]) -> None:
+        """The next of the queue into the free places; the prompts that are new are filled in together."""
+        chosen = [(place, self.queue.popleft()) for place, _ in zip(free, range(len(self.queue)), strict=False)]
+        tokens, positions, tables = [], [], []
+        for _, row in chosen:
+            if row.request not in self.prompts:
+                prompt = np.array(row.ask.prompt[:-1], np.int32)
+                pages, known = self.pages.prompt(prompt)
+                self.prompts[row.request] = pages
+                tables.append(pages)
+                tokens.append(prompt[known:])
+                positions.append(np.arange(known, len(prompt), dtype=np.int32))
+        if sum(map(len, tokens)):
+            table = np.zeros((len(tables), self.table.shape[1]), np.int64)
+            for line, pages in zip(table, tables, strict=True):
+                line[: len(pages)] = pages
+            sequences = np.repeat(np.arange(len(tables), dtype=np.int32), [len(t) for t in tokens])
+            self.decoder.fill(np.concatenate(tokens), np.concatenate(positions), sequences, table)
+        for place, row in chosen:
+            pages = self.prompts[row.request]
+            whole = (len(row.ask.prompt) - 1) // PAGE
+            mine = [self.pages.share(page) for page in pages[:whole]] + [self.pages.copy(page) for page in pages[whole:]]
+            self.table[place, : len(mine)] = mine
+            self.rows[place] = row
+            self.tokens[place], self.positions[place] = row.ask.prompt[-1], len(row.ask.prompt) - 1
+            self.keys[place], self.counts[place] = row.key, 0
+            self.temperatures[place], self.limits[place] = row.ask.temperature, row.ask.max_tokens
+            self.stops[place] = self.stop_number[row.ask.stop]
+        waiting = self.queue[0].request if self.queue else None
+        for request in [number for number in self.prompts if number != waiting]:
+            for page in self.prompts.pop(request):
+                self.pages.drop(page)
+
+    def _step(self, running: np.ndarray) -> list[tuple[int, Literal["stop", "length"]]]:
+        """A token for every running place; those that end with it."""
+        positions, counts = self.positions[running], self.counts[running]
+        for place in running[positions % PAGE == 0].tolist():
+            self.table[place, self.positions[place] // PAGE] = self.pages.take()
+        tokens, logprobs = self.decoder.draw(
+            self.tokens[running], positions, running, self.table,
+            self.keys[running], counts, self.temperatures[running],
+        )  # fmt: skip
+        self.written[running, counts], self.logprobs[running, counts] = tokens, logprobs
+        self.tokens[running], self.positions[running], self.counts[running] = tokens, positions + 1, counts + 1
+        done = self.ends[tokens]
+        look = done | self.suspects[self.stops[running], tokens] | (counts + 1 == self.limits[running])
+        ended: list[tuple[int, Literal["stop", "length"]]] = []
+        for i in np.flatnonzero(look).tolist():
+            place = int(running[i])
+            row = self.rows[place]
+            assert row
+            if done[i] or self.stopped(self.written[place, : self.counts[place]].tolist(), row.ask.stop):
+                ended.append((place, "stop"))
+            elif self.counts[place] == row.ask.max_tokens:
+                ended.append((place, "length"))
+        return ended
