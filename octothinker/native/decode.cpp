@@ -21,6 +21,7 @@ typedef uint32_t word;
 
 constexpr int LANES = 32;   // columns of a weight panel: two vectors
 constexpr int PAGE = 16;    // positions of a KV page: one vector of scores
+constexpr int MAX_DIM = 512;  // of a head
 constexpr int PAD = 16;     // words between rows: rows 4 KiB apart would fall into the same cache set
 #ifdef __AVX512F__
 constexpr int ROWS = 12;    // rows of a tile: 24 accumulators of 32 registers
@@ -64,6 +65,12 @@ template <bool HALF> inline word make_word(const float* v) {
     else
         memcpy(&w, v, 4);
     return w;
+}
+
+template <bool HALF> inline void to_words(const float* from, long n, word* to) {
+    long i = 0;
+    for (; i + 16 <= n; i += 16) store_words<HALF>(to + i / P<HALF>, load(from + i));
+    for (; i < n; i += P<HALF>) to[i / P<HALF>] = make_word<HALF>(from + i);
 }
 
 // ---- work shared by threads ----------------------------------------------------------------------------------------------
@@ -168,7 +175,7 @@ struct Buffers {  // strides in floats or words
         char* at = base;
         auto take = [&](long n) { at += up(4 * n, 64); return at - up(4 * n, 64); };
         x = (float*)take(rows * hidden), projected = (float*)take(rows * qkv), in = (word*)take(rows * input);
-        q = (word*)take(rows * query), gated = (word*)take(rows * act), scores = (float*)take(threads * m.heads * score);
+        q = (word*)take(rows * query), gated = (word*)take(rows * act), scores = (float*)take(threads * 4 * score);
         logits = (float*)take(logit_rows * logit), bytes = at - base;
     }
 };
@@ -189,11 +196,11 @@ void head_norm(float* x, const float* weight, long n, double eps) {
     for (long i = 0; i < n; ++i) x[i] *= scale * weight[i];
 }
 
-void rotate(float* x, const float* cos, const float* sin, long half) {
+void rotate(float* __restrict x, float* __restrict y, const float* cos, const float* sin, long half) {  // y = x + half
     for (long i = 0; i < half; ++i) {
-        float a = x[i], b = x[i + half];
+        float a = x[i], b = y[i];
         x[i] = a * cos[i] - b * sin[i];
-        x[i + half] = b * cos[i] + a * sin[i];
+        y[i] = b * cos[i] + a * sin[i];
     }
 }
 
@@ -206,58 +213,80 @@ template <bool HALF> void place(const Model& m, const Layer& l, float* x, long p
     for (long h = 0; h < m.heads + m.kv_heads; ++h) {
         const float* weight = h < m.heads ? l.q_norm : l.k_norm;
         if (weight) head_norm(x + h * m.dim, weight, m.dim, m.eps);
-        rotate(x + h * m.dim, cos, sin, half);
+        rotate(x + h * m.dim, x + h * m.dim + half, cos, sin, half);
     }
-    for (long i = 0; i < m.q_size() / P<HALF>; ++i) q[i] = make_word<HALF>(x + i * P<HALF>);
+    to_words<HALF>(x, m.q_size(), q);
     const float *k = x + m.q_size(), *v = k + m.kv_heads * m.dim;
+    word words[MAX_DIM];
     for (long h = 0; h < m.kv_heads; ++h, k += m.dim, v += m.dim, page += m.key_words() + m.value_words()) {
-        for (long i = 0; i < m.dim / P<HALF>; ++i) page[i * PAGE + slot] = make_word<HALF>(k + i * P<HALF>);
+        to_words<HALF>(k, m.dim, words);
+        for (long i = 0; i < m.dim / P<HALF>; ++i) page[i * PAGE + slot] = words[i];
+        to_words<HALF>(v, m.dim, words);
         word* values = page + m.key_words() + slot / P<HALF> * padded;
         for (long i = 0; i < m.dim; ++i)
-            if constexpr (HALF)
-                ((uint16_t*)(values + i))[slot % 2] = to_bf16(v[i]);
+            if constexpr (HALF)  // not the whole word: its other half may be written by another thread just now
+                ((uint16_t*)values)[2 * i + slot % 2] = ((uint16_t*)words)[i];
             else
-                memcpy(values + i, v + i, 4);
+                values[i] = words[i];
     }
 }
+
+// The keys and values of one KV head: page n is at pages[n] + offset. While one head's are used, the next one's are fetched:
+// they lie in short runs that the hardware does not foresee.
+struct Cache {
+    const int64_t* pages;
+    long offset;
+    const word* page(long n) const { return (const word*)pages[n] + offset; }
+};
 
 // Scores of G heads' queries against PAGES pages.
 template <bool HALF, int G, int PAGES>
-inline void score(const word* q, long words, const int64_t* pages, long offset, float* to, long stride) {
+inline void score(const word* q, long words, Cache now, Cache next, long first, float* to, long stride) {
     f32x16 sums[G][PAGES] = {};
+    const word *keys[PAGES], *fetched[PAGES];
+    for (int n = 0; n < PAGES; ++n) keys[n] = now.page(first + n), fetched[n] = next.page(first + n);
     for (long k = 0; k < words; ++k)
 #pragma GCC unroll 4
-        for (int n = 0; n < PAGES; ++n)
+        for (int n = 0; n < PAGES; ++n) {
+            __builtin_prefetch(fetched[n] + k * PAGE);
 #pragma GCC unroll 4
-            for (int g = 0; g < G; ++g)
-                sums[g][n] = dot<HALF>(sums[g][n], q[g * words + k], (const word*)pages[n] + offset + k * PAGE);
+            for (int g = 0; g < G; ++g) sums[g][n] = dot<HALF>(sums[g][n], q[g * words + k], keys[n] + k * PAGE);
+        }
     for (int g = 0; g < G; ++g)
-        for (int n = 0; n < PAGES; ++n) store(to + g * stride + n * PAGE, sums[g][n]);
+        for (int n = 0; n < PAGES; ++n) store(to + g * stride + (first + n) * PAGE, sums[g][n]);
 }
 
-// Sums of V over V-vectors of 16 dimensions, weighted for G heads.
+// Weighted sums for G heads of VECTORS x 16 dimensions of V. Few sums are kept WAYS times, or each would wait for its last.
 template <bool HALF, int G, int VECTORS>
-inline void mix(const word* weights, long stride, const int64_t* pages, long n, long offset, long padded, float* to) {
-    f32x16 sums[G][VECTORS] = {};
+inline void mix(const word* weights, long stride, Cache now, Cache next, long n, long padded, float* to) {
+    constexpr int WAYS = G * VECTORS <= 6 ? 2 : 1;
+    f32x16 sums[WAYS][G][VECTORS] = {};
     for (long page = 0; page < n; ++page) {
-        const word* v = (const word*)pages[page] + offset;
-        for (int p = 0; p < PAGE / P<HALF>; ++p, v += padded, ++weights)
+        const word *v = now.page(page), *fetched = next.page(page);
+        for (int p = 0; p < PAGE / P<HALF>; p += WAYS, v += WAYS * padded, fetched += WAYS * padded, weights += WAYS)
+#pragma GCC unroll 2
+            for (int w = 0; w < WAYS; ++w)
 #pragma GCC unroll 4
-            for (int i = 0; i < VECTORS; ++i)
+                for (int i = 0; i < VECTORS; ++i) {
+                    __builtin_prefetch(fetched + w * padded + 16 * i);
 #pragma GCC unroll 4
-                for (int g = 0; g < G; ++g) sums[g][i] = dot<HALF>(sums[g][i], weights[g * stride], v + 16 * i);
+                    for (int g = 0; g < G; ++g)
+                        sums[w][g][i] = dot<HALF>(sums[w][g][i], weights[g * stride + w], v + w * padded + 16 * i);
+                }
     }
     for (int g = 0; g < G; ++g)
-        for (int i = 0; i < VECTORS; ++i) store(to + g * padded + i * 16, sums[g][i]);
+        for (int i = 0; i < VECTORS; ++i) store(to + g * padded + i * 16, sums[0][g][i] + (WAYS > 1 ? sums[WAYS - 1][g][i] : f32x16{}));
 }
 
 // Attention of G heads that share a KV head, over `length` positions.
 template <bool HALF, int G>
-void attend(const Model& m, const word* q, const int64_t* pages, long offset, long length, float* s, long stride, word* to) {
+void attend(const Model& m, const word* q, Cache now, Cache next, long length, float* s, long stride, word* to) {
     long n = (length + PAGE - 1) / PAGE, words = m.dim / P<HALF>, padded = up(m.dim, 16), i = 0;
-    for (; i + 4 <= n; i += 4) score<HALF, G, 4>(q, words, pages + i, offset, s + i * PAGE, stride);
-    for (; i < n; ++i) score<HALF, G, 1>(q, words, pages + i, offset, s + i * PAGE, stride);
-    float scale = 1 / std::sqrt((float)m.dim), totals[G];
+    for (; i + 4 <= n; i += 4) score<HALF, G, 4>(q, words, now, next, i, s, stride);
+    if (n - i == 3) score<HALF, G, 3>(q, words, now, next, i, s, stride);
+    if (n - i == 2) score<HALF, G, 2>(q, words, now, next, i, s, stride);
+    if (n - i == 1) score<HALF, G, 1>(q, words, now, next, i, s, stride);
+    float scale = 1 / std::sqrt((float)m.dim), totals[G], mixed[G * MAX_DIM];
     for (int g = 0; g < G; ++g) {
         float* mine = s + g * stride;
         for (long p = length; p < n * PAGE; ++p) mine[p] = -1e30f;
@@ -269,33 +298,37 @@ void attend(const Model& m, const word* q, const int64_t* pages, long offset, lo
             total += e;
             store_words<HALF>((word*)mine + p / P<HALF>, e);  // in place: words are never longer than the floats read
         }
-        totals[g] = sum(total);
+        totals[g] = 1 / sum(total);
     }
-    float mixed[G * 512];
-    for (i = 0; i + 64 <= padded; i += 64)
-        mix<HALF, G, 4>((word*)s, stride, pages, n, offset + m.key_words() + i, padded, mixed + i);
-    for (; i + 32 <= padded; i += 32)
-        mix<HALF, G, 2>((word*)s, stride, pages, n, offset + m.key_words() + i, padded, mixed + i);
-    for (; i < padded; i += 16)
-        mix<HALF, G, 1>((word*)s, stride, pages, n, offset + m.key_words() + i, padded, mixed + i);
+    const word* weights = (const word*)s;
+    now.offset += m.key_words(), next.offset += m.key_words();
+    for (i = 0; i < padded;) {
+        long vectors = padded - i >= 64 ? 4 : padded - i >= 32 ? 2 : 1;
+        auto of = vectors == 4 ? mix<HALF, G, 4> : vectors == 2 ? mix<HALF, G, 2> : mix<HALF, G, 1>;
+        of(weights, stride, now, next, n, padded, mixed + i);
+        i += 16 * vectors, now.offset += 16 * vectors, next.offset += 16 * vectors;
+    }
     for (int g = 0; g < G; ++g) {
-        for (i = 0; i < padded; i += 16) store(mixed + g * padded + i, load(mixed + g * padded + i) * (1 / totals[g]));
-        for (i = 0; i < words; ++i) to[g * words + i] = make_word<HALF>(mixed + g * padded + i * P<HALF>);
+        for (i = 0; i < padded; i += 16) store(mixed + g * padded + i, load(mixed + g * padded + i) * totals[g]);
+        to_words<HALF>(mixed + g * padded, m.dim, to + g * words);
     }
 }
 
 template <bool HALF>
-void attention(const Model& m, const Rows& rows, const Buffers& b, long layer, long row, long head, int rank) {
-    const int64_t* pages = rows.table + rows.sequences[row] * rows.width;
-    long group = m.heads / m.kv_heads, words = m.dim / P<HALF>, length = rows.positions[row] + 1;
-    long offset = m.page_words(layer) + head * (m.key_words() + m.value_words());
-    float* s = b.scores + rank * m.heads * b.score;
+void attention(const Model& m, const Rows& rows, const Buffers& b, long layer, long item, int rank) {
+    auto cache = [&](long item) -> Cache {
+        long row = item / m.kv_heads, head = item % m.kv_heads;
+        return {rows.table + rows.sequences[row] * rows.width, m.page_words(layer) + head * (m.key_words() + m.value_words())};
+    };
+    long row = item / m.kv_heads, head = item % m.kv_heads, group = m.heads / m.kv_heads, words = m.dim / P<HALF>;
+    Cache now = cache(item), next = cache(item + 1 < rows.count * m.kv_heads ? item + 1 : item);
+    float* s = b.scores + rank * 4 * b.score;
     for (long h = head * group, end = h + group; h < end;) {
         const word* q = b.q + row * b.query + h * words;
         word* to = b.in + row * b.input + h * words;
         long g = end - h < 4 ? end - h : 4;
         auto of = g == 4 ? attend<HALF, 4> : g == 3 ? attend<HALF, 3> : g == 2 ? attend<HALF, 2> : attend<HALF, 1>;
-        of(m, q, pages, offset, length, s, b.score, to);
+        of(m, q, now, next, rows.positions[row] + 1, s, b.score, to);
         h += g;
     }
 }
@@ -336,7 +369,7 @@ template <bool HALF> void layers(Team team, const Model& m, const Rows& rows, co
         team.wait();
         if (!wanted && i == m.layers - 1) return;  // a prompt's rows leave their keys and values, nothing else
         team.deal(n * m.kv_heads, 4 * m.kv_heads, [&](long item) {
-            attention<HALF>(m, rows, b, i, item / m.kv_heads, item % m.kv_heads, rank);
+            attention<HALF>(m, rows, b, i, item, rank);
         });
         team.wait();
         product<HALF>(team, n, b.in, b.input, l.out, m.q_size() / P<HALF>, m.hidden, add);
