@@ -97,7 +97,9 @@ class Batch:
         for place, row in chosen:
             pages = self.prompts[row.request]
             whole = (len(row.ask.prompt) - 1) // PAGE
-            mine = [self.pages.share(page) for page in pages[:whole]] + [self.pages.copy(page) for page in pages[whole:]]
+            mine = [self.pages.share(page) for page in pages[:whole]] + [
+                self.pages.copy(page) for page in pages[whole:]
+            ]
             self.table[place, : len(mine)] = mine
             self.rows[place] = row
             self.tokens[place], self.positions[place] = row.ask.prompt[-1], len(row.ask.prompt) - 1
