@@ -123,6 +123,10 @@ class Decoder:
             )  # fmt: skip
         return to
 
+    @property
+    def weight_bytes(self) -> int:
+        return sum(array.nbytes for array in self.kept.values())
+
     def prepare(self, longest: int) -> None:
         """Tables for sequences of up to this length."""
         if longest > self.positions:
