@@ -24,6 +24,7 @@ LANES = 32  # columns of a panel of weights
 
 ROWS = 512  # rows of a prompt in one call: what a layer hands to the next then stays in the cache
 ARENA = 16 * 2**20  # bytes by which the cache grows
+KEEP = 64 * 2**20  # bytes of it that outlive a `generate`: getting memory anew takes a tenth of a small model's rollout
 LOGITS = 16 * 2**20  # bytes of logits held at once
 
 P, L = ctypes.c_void_p, ctypes.c_long
@@ -76,6 +77,7 @@ class Decoder:
         self.frequencies = rope_frequencies(config)
         self.positions = 0
         self.buffers = np.empty(0, np.uint8)
+        self.arenas: list[np.ndarray] = []
         self.page_bytes = int(library.octo_page_bytes(ctypes.byref(self.model)))
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -199,23 +201,28 @@ class Pages:
     A full page of a prompt has a name (a digest of all tokens up to its end), so that another prompt that begins alike finds
     it; it keeps the name after its last user, until it is handed out again."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.arenas: list[np.ndarray] = []
+    def __init__(self, size: int, arenas: list[np.ndarray]) -> None:
+        """size: bytes of a page; arenas: memory to use first, and to add to."""
+        self.size, self.arenas = size, arenas
         self.users: dict[int, int] = {}
         self.free: dict[int, None] = {}  # in the order they became free
         self.names: dict[int, bytes] = {}
         self.found: dict[bytes, int] = {}
+        for arena in arenas:
+            self._add(arena)
+
+    def _add(self, arena: np.ndarray) -> None:
+        start = -(-arena.ctypes.data // 64) * 64  # a whole cache line
+        count = (arena.size - 64) // self.size
+        self.free.update(dict.fromkeys(range(start, start + count * self.size, self.size)))
 
     def take(self) -> int:
         if not self.free:
-            count = max(ARENA // self.size, 1)
-            # Zeros, since positions not yet written are multiplied by a weight of 0.
-            self.arenas.append(np.zeros(count * self.size + 64, np.uint8))
-            start = -(-self.arenas[-1].ctypes.data // 64) * 64
-            self.free.update(dict.fromkeys(range(start, start + count * self.size, self.size)))
+            self.arenas.append(np.empty(max(ARENA // self.size, 1) * self.size + 64, np.uint8))
+            self._add(self.arenas[-1])
         page = next(iter(self.free))
         del self.free[page]
+        ctypes.memset(page, 0, self.size)  # what is not yet written has a weight of 0, and 0 x NaN would be NaN
         self.users[page] = 1
         name = self.names.pop(page, b"")
         if self.found.get(name) == page:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from octothinker.model.compiled import PAGE, Decoder, Pages
+from octothinker.model.compiled import KEEP, PAGE, Decoder, Pages
 
 if TYPE_CHECKING:
     from octothinker.model.engine import Row
@@ -48,7 +48,7 @@ class Batch:
         in_cache = (CACHE - decoder.weight_bytes) // (width * decoder.page_bytes)
         self.size = size = min(size, len(rows), in_cache if in_cache >= ENOUGH else len(rows))
         self.decoder, self.queue, self.ends, self.stopped = decoder, deque(rows), ends, stopped
-        self.pages = Pages(decoder.page_bytes)
+        self.pages = Pages(decoder.page_bytes, decoder.arenas)
         self.prompts: dict[int, list[int]] = {}  # pages of requests that have samples in the queue
         stops = list(dict.fromkeys(row.ask.stop for row in rows))
         self.stop_number = {stop: i for i, stop in enumerate(stops)}
@@ -75,6 +75,8 @@ class Batch:
             if free:
                 running = np.array([i for i, row in enumerate(self.rows) if row], np.int32)
                 if not len(running):
+                    if sum(arena.nbytes for arena in self.pages.arenas) > KEEP:
+                        self.pages.arenas.clear()
                     return
                 running = None if len(running) == self.size else running
             free = []

@@ -286,15 +286,20 @@ void attend(const Model& m, const word* q, Cache now, Cache next, long length, f
     if (n - i == 3) score<HALF, G, 3>(q, words, now, next, i, s, stride);
     if (n - i == 2) score<HALF, G, 2>(q, words, now, next, i, s, stride);
     if (n - i == 1) score<HALF, G, 1>(q, words, now, next, i, s, stride);
-    float scale = 1 / std::sqrt((float)m.dim), totals[G], mixed[G * MAX_DIM];
+    float scale = 1 / std::sqrt((float)m.dim), best[G], totals[G], mixed[G * MAX_DIM];
+    long last = (n - 1) * PAGE;
     for (int g = 0; g < G; ++g) {
         float* mine = s + g * stride;
-        for (long p = length; p < n * PAGE; ++p) mine[p] = -1e30f;
-        f32x16 top = load(mine), total = {};
-        for (long p = PAGE; p < n * PAGE; p += 16) top = larger(top, load(mine + p));
-        float best = largest(top);
-        for (long p = 0; p < n * PAGE; p += 16) {
-            f32x16 e = exp((load(mine + p) - best) * scale);
+        store(mine + last, first_lanes(length - last) ? load(mine + last) : splat(-1e30f));
+        f32x16 top = load(mine);
+        for (long p = PAGE; p <= last; p += PAGE) top = larger(top, load(mine + p));
+        best[g] = largest(top);
+    }
+    for (int g = 0; g < G; ++g) {
+        float* mine = s + g * stride;
+        f32x16 total = {};
+        for (long p = 0; p <= last; p += PAGE) {
+            f32x16 e = exp((load(mine + p) - best[g]) * scale);
             total += e;
             store_words<HALF>((word*)mine + p / P<HALF>, e);  // in place: words are never longer than the floats read
         }

@@ -16,6 +16,9 @@ typedef uint16_t u16x16 __attribute__((vector_size(32), aligned(2), may_alias));
 inline f32x16 load(const float* p) { return *(const f32x16*)p; }
 inline void store(float* p, f32x16 v) { *(f32x16*)p = v; }
 inline f32x16 splat(float x) { return x - f32x16{}; }
+inline i32x16 first_lanes(int n) {  // true in lanes 0 to n - 1
+    return i32x16{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} < n;
+}
 inline f32x16 larger(f32x16 a, f32x16 b) { return a > b ? a : b; }
 inline f32x16 smaller(f32x16 a, f32x16 b) { return a < b ? a : b; }
 

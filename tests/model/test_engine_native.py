@@ -34,7 +34,7 @@ def prompts(vocab: int, lengths: list[int], seed: int = 0) -> list[list[int]]:
 
 def run(decoder: Decoder, sequences: list[list[int]]) -> list[torch.Tensor]:
     """Logits (T, V) of whole sequences of different lengths, in one call."""
-    pages = Pages(decoder.page_bytes)
+    pages = Pages(decoder.page_bytes, [])
     table = np.zeros((len(sequences), -(-max(map(len, sequences)) // PAGE)), np.int64)
     for line, tokens in zip(table, sequences, strict=True):
         line[: -(-len(tokens) // PAGE)] = [pages.take() for _ in range(-(-len(tokens) // PAGE))]
@@ -237,7 +237,7 @@ def test_prompts_that_begin_alike_are_run_once(
 
 
 def test_pages_come_back() -> None:
-    pages = Pages(1 << 20)
+    pages = Pages(1 << 20, [])
     tokens = np.arange(40, dtype=np.int32)
     first, known = pages.prompt(tokens)
     assert (len(first), known) == (3, 0)
