@@ -97,13 +97,16 @@ struct Team {
 template <bool HALF, int M, class Out>
 inline void tile(const word* __restrict a, long stride, const word* __restrict b, long words, Out out) {
     f32x16 sums[M][2] = {};
-    for (long k = 0; k < words; ++k, b += LANES)
+    for (long k = 0; k < words; ++k, b += LANES) {
+        __builtin_prefetch(b + words * LANES, 0, 2);  // of the next panel, into L2
+        __builtin_prefetch(b + words * LANES + 16, 0, 2);
 #pragma GCC unroll 12
         for (int r = 0; r < M; ++r) {
             word x = a[r * stride + k];
             sums[r][0] = dot<HALF>(sums[r][0], x, b);
             sums[r][1] = dot<HALF>(sums[r][1], x, b + 16);
         }
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < M; ++r) out(r, sums[r][0], sums[r][1]);
 }
@@ -205,7 +208,9 @@ void rotate(float* __restrict x, float* __restrict y, const float* cos, const fl
 }
 
 // Bias, norm and rope of one row's projections; its key and value go to their page, its queries to q.
-template <bool HALF> void place(const Model& m, const Layer& l, float* x, long position, word* page, word* q) {
+// `next`: the page that is written next, fetched meanwhile.
+template <bool HALF>
+void place(const Model& m, const Layer& l, float* x, long position, word* page, word* q, const word* next) {
     const float *cos = m.cos + position * m.dim / 2, *sin = m.sin + position * m.dim / 2;
     long slot = position % PAGE, half = m.dim / 2, padded = up(m.dim, 16);
     if (l.bias)
@@ -218,9 +223,13 @@ template <bool HALF> void place(const Model& m, const Layer& l, float* x, long p
     to_words<HALF>(x, m.q_size(), q);
     const float *k = x + m.q_size(), *v = k + m.kv_heads * m.dim;
     word words[MAX_DIM];
-    for (long h = 0; h < m.kv_heads; ++h, k += m.dim, v += m.dim, page += m.key_words() + m.value_words()) {
+    long head = m.key_words() + m.value_words();
+    for (long h = 0; h < m.kv_heads; ++h, k += m.dim, v += m.dim, page += head, next += head) {
         to_words<HALF>(k, m.dim, words);
-        for (long i = 0; i < m.dim / P<HALF>; ++i) page[i * PAGE + slot] = words[i];
+        for (long i = 0; i < m.dim / P<HALF>; ++i) {
+            page[i * PAGE + slot] = words[i];
+            __builtin_prefetch(next + i * PAGE, 1);
+        }
         to_words<HALF>(v, m.dim, words);
         word* values = page + m.key_words() + slot / P<HALF> * padded;
         for (long i = 0; i < m.dim; ++i)
@@ -366,10 +375,12 @@ template <bool HALF> void layers(Team team, const Model& m, const Rows& rows, co
             store(to, left), store(to + 16, right);
         });
         team.wait();
+        auto page = [&](long row) {
+            return (word*)rows.table[rows.sequences[row] * rows.width + rows.positions[row] / PAGE] + m.page_words(i);
+        };
         team.each(n, [&](long row) {
-            long position = rows.positions[row];
-            word* page = (word*)rows.table[rows.sequences[row] * rows.width + position / PAGE] + m.page_words(i);
-            place<HALF>(m, l, b.projected + row * b.qkv, position, page, b.q + row * b.query);
+            const word* next = page(row + 1 < n ? row + 1 : row);
+            place<HALF>(m, l, b.projected + row * b.qkv, rows.positions[row], page(row), b.q + row * b.query, next);
         });
         team.wait();
         if (!wanted && i == m.layers - 1) return;  // a prompt's rows leave their keys and values, nothing else
