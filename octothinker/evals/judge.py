@@ -19,7 +19,9 @@ from octothinker.grade.extract import after_anchor, answer_of, boxed, cut
 from octothinker.grade.pool import Grader
 from octothinker.grade.verdict import Item, Verdict
 
-_LETTER = re.compile(r"[\s$(\[{*:]*(?:\\(?:text|textbf|mathrm|mathbf)\s*\{)?[\s(]*([A-Ea-e])(?![A-Za-z0-9'’^_=+*/<>])")
+_LETTER = re.compile(
+    r"[\s$(\[{*:]*(?:\\(?:text|textbf|mathrm|mathbf)\s*\{)?[\s(]*([A-E](?![A-Za-z0-9'’^_=+*/<>])|[a-e](?=\s*(?:[)\]}.$]|$)))"
+)
 _MENTIONED = re.compile(r"\(([A-E])\)|(?<![\w'$\\])([B-E])(?![\w'$^_=+*/<>])")
 _FLOAT = re.compile(
     r"([-+]?(?:[0-9]+(?:,[0-9]{3})*\.?[0-9]*|\.[0-9]+))(?:\s*(?:e|E|(?:\\times|\\cdot|\*|x)\s*10\s*\^)\s*\{?\s*([-+]?[0-9]{1,2})\s*\}?)?"

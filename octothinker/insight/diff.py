@@ -47,7 +47,7 @@ def evaluation(folder: Path) -> Path:
     if (folder / "samples.jsonl").is_file():
         return folder
     found = sorted(
-        file.parent for file in (folder / "stages").glob("eval.*/samples.jsonl") if not file.parent.suffix == ".tmp"
+        file.parent for file in (folder / "stages").glob("eval.*/samples.jsonl") if file.parent.suffix != ".tmp"
     )
     if len(found) != 1:
         names = ", ".join(f.name for f in found) or "none"
