@@ -140,7 +140,7 @@ STEM_CHOICE: tuple[Shot, ...] = (
     ),
     (
         "A fair coin is tossed three times. What is the probability of exactly two heads?\n"
-        "Answer choices: (A) 1/8 (B) 1/4 (C) 1/2 (D) 3/8",
+        "Answer choices: (A) 1/2 (B) 2/3 (C) 5/8 (D) 3/8",
         "Of the $8$ equally likely results three have exactly two heads: HHT, HTH and THH. The probability is "
         "$\\frac{3}{8}$.",
         "D",
