@@ -87,7 +87,8 @@ def _item(reading: Reading) -> Item:
 
 
 def choice(item: Item) -> str | None:
-    """The letter chosen: in the box; else, for few-shot output, after the anchor, or the last that is named."""
+    """The letter chosen: in the box; for few-shot output after the anchor, else in a box, else the last one named, if it is
+    alone in its clause: a model that writes the choices down once more has chosen none."""
     places = [boxed(item.response)]
     if item.rule == "benchmark":
         places.insert(0, after_anchor(item.response, item.anchor))
@@ -97,8 +98,9 @@ def choice(item: Item) -> str | None:
             return match[1].upper()
     if item.rule == "boxed" or item.truncated:
         return None
-    named = [a or b for a, b in _MENTIONED.findall(item.response)]
-    return named[-1] if named else None
+    clauses = ({a or b for a, b in _MENTIONED.findall(clause)} for clause in re.split(r"[.;\n]", item.response))
+    named = [letters for letters in clauses if letters]
+    return named[-1].pop() if named and len(named[-1]) == 1 else None
 
 
 def close(gold: str, answer: str, tolerance: float) -> bool:

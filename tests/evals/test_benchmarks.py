@@ -116,6 +116,7 @@ def test_gpqa_is_shuffled_the_same_for_everyone(tmp_path: Path) -> None:
         ("It cannot be (A); I choose (E).", "E"),
         ("The final answer is a number.", None),
         ("A cat sat there.", None),
+        ("Which?\nAnswer choices: (A) True, True (B) False, False (C) True, False (D) False, True", None),
         ("", None),
     ],
 )
