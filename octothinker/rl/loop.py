@@ -28,8 +28,9 @@ from octothinker.model.tokenizer import Tokenizer
 from octothinker.records import Metrics, Progress, read_jsonl
 from octothinker.rl.length import limit_at
 from octothinker.rl.loss import kl_k3
+from octothinker.rl.pack import micro_batches
 from octothinker.rl.rollout import Sample, collect, problems_at, write_rollouts
-from octothinker.rl.update import logprobs, micro_batches, update
+from octothinker.rl.update import logprobs, update
 from octothinker.train import checkpoint, dist, optim
 from octothinker.typed import ConfigError, not_identity, version
 

@@ -1,19 +1,15 @@
 """The update: graded samples -> micro-batches of flat response tokens -> one optimiser step a mini-batch.
 
-Rows are sorted by length and packed into micro-batches of at most `micro_batch_tokens` padded tokens. Only hidden states of
-response positions reach the output head. A sample whose advantage is 0 has no gradient when there is no KL term: it is
-counted in the means and not run through the network.
+A group's responses share their prompt in a packed row (pack.py), and only the hidden states that predict a response token
+reach the output head. A sample whose advantage is 0 has no gradient when there is no KL term: it is counted in the means and
+not run through the network.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from octothinker.config import RL
 from octothinker.data.problems import Problem
@@ -21,63 +17,16 @@ from octothinker.grade.verdict import Verdict
 from octothinker.model.engine import Completion
 from octothinker.model.llama import Llama
 from octothinker.rl.loss import PolicyBatch, Totals, policy_loss
+from octothinker.rl.pack import Rows, micro_batches
 from octothinker.rl.rollout import Sample
 from octothinker.train import dist, optim
 
-CHUNK_LOGITS = 2**26  # at most this many fp32 logits (256 MB) are held at once; backward computes a chunk's again
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Prompt + response, right-padded: a causal model never looks at the padding."""
-
-    tokens: Tensor
-    """(B, T) int64"""
-    response: Tensor
-    """(B, T-1) bool: position t predicts a response token t+1."""
-    samples: list[Sample]
-
-
-def micro_batches(samples: list[Sample], max_tokens: int, device: torch.device) -> list[Rows]:
-    """Samples by falling length, in rows of one micro-batch while padded tokens stay within `max_tokens` (at least one)."""
-
-    def length(sample: Sample) -> int:
-        return len(sample.prompt) + len(sample.completion.tokens)
-
-    batches: list[list[Sample]] = []
-    for sample in sorted(samples, key=length, reverse=True):
-        if batches and (len(batches[-1]) + 1) * length(batches[-1][0]) <= max_tokens:
-            batches[-1].append(sample)
-        else:
-            batches.append([sample])
-    return [_rows(batch, max(map(length, batch)), device) for batch in batches]
-
-
-def _rows(samples: list[Sample], width: int, device: torch.device) -> Rows:
-    tokens = torch.zeros(len(samples), width, dtype=torch.long)
-    response = torch.zeros(len(samples), width - 1, dtype=torch.bool)
-    for i, sample in enumerate(samples):
-        ids = sample.prompt + sample.completion.tokens
-        tokens[i, : len(ids)] = torch.tensor(ids)
-        response[i, len(sample.prompt) - 1 : len(ids) - 1] = True
-    return Rows(tokens.to(device), response.to(device), samples)
-
-
-def logprobs(model: Any, rows: Rows, temperature: float, precision: str) -> Tensor:
-    """fp32 log-probabilities (N,) of the response tokens of `rows`, row after row, at the sampling temperature."""
+def logprobs(model: Llama, rows: Rows, temperature: float, precision: str) -> Tensor:
+    """fp32 log-probabilities (N,) of the response tokens of `rows`, sample after sample, at the sampling temperature."""
     with dist.autocast(precision):
-        hidden = model.hidden(rows.tokens[:, :-1])[rows.response]  # (N, H)
-        targets = rows.tokens[:, 1:][rows.response]
-
-        def chunk(h: Tensor, t: Tensor) -> Tensor:
-            logits = model.logits(h).float() / temperature
-            return -F.cross_entropy(logits, t, reduction="none")
-
-        size = max(CHUNK_LOGITS // model.config.vocab_size, 1)
-        if len(hidden) <= size:
-            return chunk(hidden, targets)
-        pieces = zip(hidden.split(size), targets.split(size), strict=True)
-        return torch.cat([checkpoint(chunk, h, t, use_reentrant=False) for h, t in pieces])
+        hidden = model.hidden(rows.tokens, segments=rows.segments, parents=rows.parents, positions=rows.positions)
+        return model.logprobs(F.embedding(rows.predictors, hidden.flatten(0, 1)), rows.targets, temperature)
 
 
 def _per_token(rows: Rows, values: list[float]) -> Tensor:
@@ -181,4 +130,4 @@ def _idle_rows(device: torch.device) -> Rows:
     completion = Completion(tokens=[0], logprobs=[0.0], finish="stop", text="")
     nothing = Problem(id="", question="", answer="", level="")
     verdict = Verdict(correct=None, kind="bad_gold", extracted=None)
-    return _rows([Sample(nothing, 0, [0], completion, verdict, None, 0.0)], 2, device)
+    return micro_batches([Sample(nothing, 0, [0], completion, verdict, None, 0.0)], 1, device)[0]

@@ -91,9 +91,9 @@ def shard(model: Llama, precision: str) -> Llama:
     mesh = init_device_mesh(device().type, (world(),))
     for layer in model.model.layers:
         fully_shard(layer, mesh=mesh, mp_policy=policy)
-    # The loops call `hidden` and `logits` besides `forward`; FSDP gathers the root's weights around these too.
+    # The loops call other methods than `forward`; FSDP gathers the root's weights around these too.
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
-    for method in ("hidden", "logits"):
+    for method in ("hidden", "logits", "logprobs", "loss"):
         torch.distributed.fsdp.register_fsdp_forward_method(model, method)
     return model
 

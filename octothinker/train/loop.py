@@ -9,12 +9,13 @@ function of (recipe, seed, step), so a resume is a checkpoint and one integer, b
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from octothinker.config import Midtrain, ModelConfig
 from octothinker.data.mixture import Batch, Mixture, explain_difference
@@ -101,13 +102,13 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
     progress = (
         Progress(out, steps * stage.tokens_per_step, "tokens", first * stage.tokens_per_step) if rank == 0 else None
     )
-    network = torch.compile(model) if stage.compile else model
+    objective = torch.compile(model.loss) if stage.compile else model.loss
     loss = float("nan")
     for step in range(first, steps):
         began = time.perf_counter()
         batch = mixture.batch(step, rank, world).to(device)
         lr = lr_at(stage.schedule, config.lr, step * stage.tokens_per_step, steps * stage.tokens_per_step)
-        loss = _accumulate(network, batch, stage)
+        loss = _accumulate(objective, batch, stage)
         norm, skipped = optim.gradient_step(model, optimizers, lr, stage.optimizer.clip_norm, guard, step, loss)
         tokens = (step + 1) * stage.tokens_per_step
         rate = stage.tokens_per_step / (time.perf_counter() - began)
@@ -139,7 +140,7 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
     }
 
 
-def _accumulate(network: Any, batch: Batch, stage: Midtrain) -> float:
+def _accumulate(objective: Callable[..., Tensor], batch: Batch, stage: Midtrain) -> float:
     """Backward over this rank's micro-batches of the mean loss per target of the *global* batch; returns that mean.
 
     The count of targets is known before the first backward: dividing each micro-batch by its own count would weigh tokens
@@ -151,8 +152,7 @@ def _accumulate(network: Any, batch: Batch, stage: Midtrain) -> float:
         rows = slice(start, start + stage.micro_batch)
         segments = batch.segments[rows] if stage.document_mask else None
         with dist.autocast(stage.precision):
-            logits = network(batch.inputs[rows], segments=segments)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), batch.targets[rows].flatten(), reduction="sum") / count
+            loss = objective(batch.inputs[rows], batch.targets[rows], segments=segments) / count
         # FSDP averages gradients over ranks; the sum is wanted, the loss is already divided by the global count.
         (loss * dist.world()).backward()
         total += loss.item()

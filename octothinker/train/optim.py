@@ -10,6 +10,7 @@ import torch
 from octothinker.config import AdamW
 from octothinker.model.llama import Llama
 from octothinker.train.dist import full, sum_over_ranks, world
+from octothinker.train.muon import Muon
 from octothinker.typed import ConfigError
 
 
@@ -23,8 +24,7 @@ Optimizers = list[torch.optim.Optimizer]
 def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
     """AdamW: matrices are decayed, norms and biases never, embeddings and the output head only with `decay_embeddings`.
 
-    With `muon`, the hidden matrices go to Muon (Jordan et al. 2024; torch's own, its update scaled to AdamW's size as in
-    Liu et al. 2025, so that one learning rate serves both), the rest stays with AdamW.
+    With `muon`, the hidden matrices go to Muon (muon.py), the rest stays with AdamW.
     """
     matrices: list[torch.nn.Parameter] = []
     embeddings: list[torch.nn.Parameter] = []
@@ -33,7 +33,7 @@ def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
         embedding = "embed_tokens" in name or "lm_head" in name
         (vectors if parameter.ndim < 2 else embeddings if embedding else matrices).append(parameter)
     if config.muon and world() > 1:
-        raise ConfigError("optimizer.muon: torch's Muon needs whole matrices, FSDP2 shards them; use AdamW here")
+        raise ConfigError("optimizer.muon: Muon needs whole matrices, FSDP2 shards them; use AdamW here")
     decay = config.weight_decay
     groups = [
         {"params": [] if config.muon else matrices, "weight_decay": decay},
@@ -45,7 +45,7 @@ def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
         torch.optim.AdamW(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
     ]
     if config.muon:
-        built.append(torch.optim.Muon(matrices, lr=lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        built.append(Muon(matrices, lr=lr, weight_decay=decay))
     return built
 
 

@@ -13,9 +13,11 @@ import zstandard
 from safetensors.torch import load_file
 
 from octothinker.config import RL, LengthSchedule, ModelConfig
+from octothinker.model import fused
 from octothinker.model.hf import save_model
 from octothinker.model.llama import Llama
 from octothinker.model.tokenizer import train_tokenizer
+from octothinker.native import library
 from octothinker.records import read_jsonl
 from octothinker.rl import loop as loop_module
 from octothinker.rl.loop import RLRun, rl_stage
@@ -171,6 +173,17 @@ def assert_close(one: Path, other: Path) -> None:
 
 def test_micro_batches_do_not_matter(inputs: dict[str, Path], whole: Path, tmp_path: Path) -> None:
     rl_stage(settings(micro_batch_tokens=40), inputs, tmp_path)
+    assert_close(whole, tmp_path)
+
+
+def test_compiled_operators_do_not_matter(
+    inputs: dict[str, Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run on the plain network: the same rewards, and metrics and weights within the tolerance."""
+    if library() is None:
+        pytest.skip("the operators are not built")
+    monkeypatch.setattr(fused, "usable", lambda weight: False)
+    rl_stage(settings(), inputs, tmp_path)
     assert_close(whole, tmp_path)
 
 

@@ -85,3 +85,24 @@ def test_a_skipped_step_leaves_weights_and_moments(tiny_model) -> None:
     assert why and norm != norm
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert not any(o.state for o in optimizers) and all(p.grad is None for p in model.parameters())
+
+
+def test_muon_is_torchs() -> None:
+    """Matrices of one shape orthogonalised together: the weights of torch.optim.Muon, step after step."""
+    from octothinker.train.muon import Muon
+
+    torch.manual_seed(0)
+    shapes = [(16, 16), (16, 16), (8, 16), (40, 16), (40, 16), (16, 40)]
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    settings = {"lr": 1e-2, "weight_decay": 0.1}
+    optimizers = Muon(ours, **settings), torch.optim.Muon(theirs, **settings, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)  # bf16 products may be rounded in another order
+        assert (optimizers[0].state[a]["momentum_buffer"] == optimizers[1].state[b]["momentum_buffer"]).all()

@@ -1,0 +1,127 @@
+"""`octo bench`: how fast, next to whom, and how far from what the machine can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from octothinker.cli.common import console
+from octothinker.cli.units import amount
+from octothinker.stage import EXIT_FAILED, EXIT_OK
+
+UNITS = {"bf16": "GFLOP/s", "fp32": "GFLOP/s", "bandwidth": "GB/s"}
+
+Works = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[WORK]...", help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano. Default: all."),
+]
+
+
+def bench(
+    works: Works = None,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds of each side, taking turns.")] = 5,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of each side. Default: all cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as data; progress goes to stderr.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds: does everything run?")] = False,
+    curves: Annotated[bool, typer.Option("--curves", help="Against batch, length and model size instead.")] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
+    ] = None,
+    smollm2: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
+    ] = None,
+    vllm_python: Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")] = (
+        ".venv-vllm/bin/python"
+    ),
+) -> None:
+    """Our speed side by side with transformers, TRL and vLLM, and the floor that the machine sets.
+
+    Each side in its own process, same weights, prompts and threads; medians and spread of the ratio.
+    `make bench` installs the peers and runs it all.
+
+    \b
+      octo bench --smoke
+      octo bench rollout-nano midtrain-nano --runs 9
+      octo bench peak --threads 1
+      octo bench nano                      octo run nano, whole, by the clock
+      octo bench --json > bench.json
+      octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
+    """
+    from octothinker.bench import compare, floors, machine
+    from octothinker.bench import works as known
+    from octothinker.bench.prepare import Bench
+
+    errors = Console(stderr=True, highlight=False)
+
+    def say(text: str) -> None:
+        errors.print(text, style="dim", markup=False, soft_wrap=True)
+
+    if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
+        runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
+    names = list(works or [])
+    works_here = known.SMOKE if smoke else known.CURVES if curves else known.WORKS
+    chosen = known.chosen([n for n in names if n not in known.ALONE], works_here) if names else list(works_here)
+    threads = threads or os.cpu_count() or 1
+    peaks = machine.peaks(threads, small=smoke)
+    here = f"{threads} thread(s): " + ", ".join(f"{k} {v / 1e9:,.0f} {UNITS[k]}" for k, v in peaks.items())
+    say(here)
+    rows, failed = [], False
+    if "peak" in names:
+        rows += [compare.alone(f"peak {k}", v / 1e9, UNITS[k]) for k, v in peaks.items()]
+    if "nano" in names:
+        rows.append(compare.whole_nano(say))
+    limits = floors.Machine(flops=peaks["bf16"], bandwidth=peaks["bandwidth"])
+    with tempfile.TemporaryDirectory(prefix="octo-bench-") as folder:
+        bench = Bench(Path(folder), threads, smollm2)
+        for work in chosen:
+            try:
+                rows += compare.compare(bench, work, limits, vllm_python, runs, setting or (), say)
+            except compare.SideFailed as error:  # the other works are worth having
+                failed = True
+                errors.print(f"{work.name}: {error}", style="red", markup=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        table(console(), rows, here)
+    raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+def table(screen: Console, rows: list[dict[str, Any]], here: str) -> None:
+    """Nobody's speed without its floor and its spread."""
+    shown = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("work", "peer", "its best setting", "ours", "theirs", "unit", "ratio", "spread", "reach"):
+        shown.add_column(column, justify="left" if column in ("work", "peer", "its best setting", "unit") else "right")
+    for column in ("floor", "of it", "peak MB, ours / theirs"):
+        shown.add_column(column, justify="right")
+    for row in rows:
+        low_high = "" if row["spread"] is None else "{:.2f} to {:.2f}".format(*row["spread"])
+        peaks = (
+            "" if row["peak_mb"] == [None, None] else " / ".join("?" if p is None else f"{p:,}" for p in row["peak_mb"])
+        )
+        floor = row["floor"]
+        shown.add_row(
+            row["work"],
+            f"{row['peer'] or ''}{' (missing)' if row.get('missing') else ''}",
+            row["setting"] or "",
+            amount(row["ours"]),
+            "" if row["theirs"] is None else amount(row["theirs"]),
+            row["unit"],
+            "" if row["ratio"] is None else f"{row['ratio']:.2f}",
+            low_high,
+            "" if row["reach"] is None else f"{row['reach']:g}",
+            "" if floor is None else f"{amount(floor)} ({row['bound']})",
+            "" if floor is None else f"{row['ours'] / floor:.1%}",
+            peaks,
+        )
+    screen.print(shown)
+    screen.print(f"[dim]{here}[/]")
+    for why in dict.fromkeys(row["missing"] for row in rows if row.get("missing")):
+        screen.print(why, markup=False, soft_wrap=True)
