@@ -131,7 +131,7 @@ def evaluate(
         ask
         for name, items in sets.items()
         for item in items
-        for ask in _asks(name, item, _samples(config, len(items)), tokenizer)
+        for ask in _asks(name, item, _samples(name, len(items), config), tokenizer)
     ]
     check(len({ask.key for ask in asks}) == len(asks), "eval: two problems of one set have the same id")
     check(bool(asks), "eval: there are no problems")
@@ -161,8 +161,11 @@ def evaluate(
     return {"sets": {name: _headline(result) for name, result in results["sets"].items()}}
 
 
-def _samples(config: Eval, problems: int) -> int:
-    return max(config.samples, config.samples_small) if problems <= SMALL else config.samples
+def _samples(name: str, problems: int, config: Eval) -> int:
+    """A benchmark's size is that of the whole, so `limit` changes nothing here."""
+    benchmark = benchmarks.find(name)
+    small = max(problems, benchmark.rows if benchmark else 0) <= SMALL
+    return max(config.samples, config.samples_small) if small else config.samples
 
 
 def _asks(name: str, item: EvalItem, samples: int, tokenizer: Encodes) -> Iterator[Ask]:
@@ -285,7 +288,7 @@ def _results(name: str, rows: list[dict[str, Any]], asks: Sequence[Ask], config:
         raise RuntimeError(
             f"{name}: {expected} answers expected, {len(mine)} there: {graded} graded, {not_gradable} not gradable"
         )
-    samples = _samples(config, len({row["id"] for row in mine}))
+    samples = _samples(name, len({row["id"] for row in mine}), config)
     return summarise(mine, [k for k in config.pass_k if k <= samples], seed)
 
 

@@ -255,6 +255,8 @@ def test_small_sets_get_more_samples_and_every_prompt_is_kept(tmp_path: Path) ->
     assert (results["few"]["sampled"]["samples"], results["many"]["sampled"]["samples"]) == (16, 1)
     assert list(results["few"]["pass_at_k"]) == list(results["few"]["maj_at_k"]) == ["1", "16"]
     assert list(results["many"]["pass_at_k"]) == ["1"]
+    assert run._samples("amc23", 5, Eval(problems=(), samples=1, samples_small=16)) == 16
+    assert run._samples("gsm8k", 5, Eval(problems=(), samples=1, samples_small=16)) == 1, "a limit makes no small set"
     prompts = read_jsonl(tmp_path / "prompts.jsonl")
     assert len(prompts) == 106
     assert prompts[0] == {"set": "few", "id": "few-0", "prompt": "Question:0+1?\nAnswer:"}
