@@ -312,6 +312,8 @@ class Eval:
     """Problem sets (or names of benchmarks, with `data`) it is measured on."""
     samples: int = 8
     """Sampled answers a problem, for sampled accuracy and pass@k; the greedy answer comes on top."""
+    samples_small: int = 0
+    """The same on sets of at most 100 problems, where more than `samples`: 30 problems of one sample tell nothing."""
     temperature: float = 1.0
     max_tokens: int = 1024
     limit: int | None = None

@@ -120,7 +120,7 @@ def _input_path(role: str, source: Stage | External, out: Path) -> Path:
     if isinstance(source, External):
         from octothinker.model.hf import resolve_model
 
-        return resolve_model(source.ref)
+        return Path(source.ref) if source.ref.startswith(("http://", "https://")) else resolve_model(source.ref)
     folder = source.folder(out).absolute()
     return folder / "model" if role == "model" else folder  # a stage keeps its Hugging Face folder in `model/`
 
@@ -134,8 +134,11 @@ def load(spec: str) -> Any:
 def external(ref: str, cache: Path | None = None) -> External:
     """An existing model as a stage's input. `cache` (a JSON file) remembers checksums by path, size and time.
 
-    A model on the hub counts by its name and revision (it is fetched when a stage needs it, not to make a plan).
+    A model on the hub counts by its name and revision (it is fetched when a stage needs it, not to make a plan), one behind
+    a server by its address.
     """
+    if ref.startswith(("http://", "https://")):
+        return External(ref, digest(f"server:{ref}"))
     folder = Path(ref)
     if (folder / "model" / "config.json").is_file():  # the folder of a finished stage
         folder = folder / "model"

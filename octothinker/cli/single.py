@@ -1,4 +1,4 @@
-"""`octo midtrain | rl | eval`: one stage on any Hugging Face model, as a small experiment through the same machinery."""
+"""`octo midtrain | rl`: one stage on any Hugging Face model, as a small experiment through the same machinery."""
 
 from __future__ import annotations
 
@@ -144,57 +144,5 @@ def rl(
         ),
         rl_from=("start",),
         eval=Eval(problems=()),
-    )
-    go(override(experiment, settings or []), out)
-
-
-def evaluate(
-    model: Model,
-    data: Annotated[Path, typer.Option(help="Folder with NAME/test.jsonl or NAME.jsonl for each.")],
-    out: OneOut,
-    benchmarks: Annotated[
-        str,
-        typer.Option(metavar="A,B", help="amc23, asdiv, gsm8k, math500, mawps, svamp, or your own: question, answer."),
-    ] = "gsm8k",
-    limit: Annotated[int | None, typer.Option(help="The first problems of each. Default: all.")] = None,
-    few_shot: Annotated[
-        bool,
-        typer.Option("--few-shot", help="The benchmark's own exemplars and answer rule.", rich_help_panel="Prompt"),
-    ] = False,
-    template: Template = "simple",
-    samples: Annotated[int, typer.Option(help="Sampled answers a problem; the greedy one comes on top.")] = 0,
-    max_tokens: Annotated[int, typer.Option(help="Limit of an answer.")] = 1024,
-    precision: Precision = "bf16",
-    seed: Seed = 0,
-    settings: Set = None,
-) -> None:
-    """Measure a model on benchmarks: accuracy with an interval, boxed answers, truncation, pass@k.
-
-    \b
-      octo eval smollm2 --benchmarks gsm8k,math500 --data bench \\
-           --limit 100 --few-shot --out runs/eval
-      octo eval runs/nano/stages/rl.long.s0-0123456789abcdef --samples 8 \\
-           --benchmarks sums --data problems --out runs/sums
-    """
-    from octothinker.config import Eval, Experiment, StartModel
-    from octothinker.evals.benchmarks import problems
-
-    names = tuple(name.strip() for name in benchmarks.split(",") if name.strip())
-    experiment = Experiment(
-        name="eval",
-        seeds=(seed,),
-        model=StartModel(path=model),
-        sources={},
-        problems={name: problems(name, data) for name in names},
-        midtrain=(),
-        eval=Eval(
-            problems=names,
-            samples=samples,
-            max_tokens=max_tokens,
-            limit=limit,
-            template="few_shot" if few_shot else template.replace("\\n", "\n"),
-            answer="benchmark" if few_shot else "boxed",
-            precision=precision,
-        ),
     )
     go(override(experiment, settings or []), out)

@@ -179,8 +179,19 @@ def _results(console: Console, out: Path) -> None:
     measured = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("stage", "time", "result"):
         table.add_column(column)
-    for column in ("set", "n", "greedy (95%)", "sampled (95%)", "boxed", "truncated", "length"):
-        measured.add_column(column, justify="left" if column == "set" else "right", no_wrap=True)
+    for column in (
+        "set",
+        "n",
+        "greedy (95%)",
+        "paper's rule",
+        "sampled (95%)",
+        "boxed",
+        "truncated",
+        "length",
+        "wrong because",
+    ):
+        measured.add_column(column, justify="left" if column in ("set", "wrong because") else "right", no_wrap=True)
+    protocol = ""
     for row in read_json(out / "plan.json"):
         file = out / row["folder"] / "manifest.json"
         if not file.exists():
@@ -191,16 +202,40 @@ def _results(console: Console, out: Path) -> None:
         folder = f"[dim]{escape(str(file.parent))}[/]" if row["kind"] in ("midtrain", "rl", "eval") else ""
         table.add_row(row["name"], duration(manifest["seconds"]), "\n".join(t for t in (escape(text), folder) if t))
         if row["kind"] == "eval":
-            for name, found in read_json(file.parent / "results.json")["sets"].items():
-                modes = [found["greedy"], found["sampled"]]
+            results = read_json(file.parent / "results.json")
+            protocol = _protocol(results["protocol"])
+            for name, found in results["sets"].items():
                 any_mode = found["sampled"] or found["greedy"]
+                of_paper = found["greedy"]["paper"] if found["greedy"] else None
+                scores = [
+                    _accuracy(found["greedy"]),
+                    _percent(of_paper[0]) if of_paper else "",
+                    _accuracy(found["sampled"]),
+                ]
+                missed = {k: n for k, n in any_mode["kinds"].items() if k != "equal"}
+                why = "  ".join(f"{kind} {n}" for kind, n in sorted(missed.items(), key=lambda item: -item[1]))
                 shares = [_percent(any_mode[key]) for key in ("boxed", "truncation")]
                 length = f"{any_mode['mean_length']:.0f}"
-                measured.add_row(escape(name), str(found["n"]), *map(_accuracy, modes), *shares, length)
+                measured.add_row(escape(name), str(found["n"]), *scores, *shares, length, why)
     console.print(table)
     if measured.row_count:
         console.print()
         console.print(measured)
+        console.print(f"[dim]{escape(protocol)}[/]", soft_wrap=True)
+
+
+def _protocol(p: dict[str, Any]) -> str:
+    """The settings that every score of an evaluation has in common."""
+    rule = "each benchmark's own answer rule" if p["answer"] == "benchmark" else "last complete box only"
+    small = (
+        f" ({p['samples_small']} on sets of at most 100 problems)" if p.get("samples_small", 0) > p["samples"] else ""
+    )
+    sampled = (
+        f"{p['samples']} samples a problem{small} at temperature {p['temperature']}" if p["samples"] or small else ""
+    )
+    limit = f"the first {p['limit']} problems" if p["limit"] else "all problems"
+    parts = [f"template {p['template']!r}", rule, "greedy", sampled, f"{p['max_tokens']} tokens", limit, p["precision"]]
+    return ", ".join(part for part in parts if part) + f", seed {p['seed']}; intervals are clustered by problem"
 
 
 def _accuracy(measure: dict[str, Any] | None) -> str:

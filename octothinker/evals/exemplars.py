@@ -1,4 +1,4 @@
-r"""Worked examples for few-shot prompts: of our own making, from no test set.
+r"""Few-shot prompts: worked examples of our own making, from no test set, and the form they are written in.
 
 Answer forms as in the paper's prompts, since that is what the anchors read: `The answer is 5.` for word problems, and
 `Final Answer: The final answer is $5$. I hope it is correct.` (Minerva) for MATH.
@@ -6,8 +6,41 @@ Answer forms as in the paper's prompts, since that is what the anchors read: `Th
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 Shot = tuple[str, str, str]
 """(question, working, answer)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """How a benchmark is asked, and where the answer stands in what comes back."""
+
+    shots: tuple[Shot, ...]
+    shot: str
+    """One example; {question}, {working} and {answer} are filled in."""
+    ask: str
+    """The question itself, at the end of the prompt."""
+    anchor: str
+    """Words before the answer."""
+    stop: tuple[str, ...]
+    """As in the paper; end the generation."""
+
+    def render(self, question: str) -> str:
+        """The exemplars and the question. Filled in literally: questions are full of braces."""
+        shots = "".join(_fill(self.shot, question=q, working=w, answer=a) for q, w, a in self.shots)
+        return shots + _fill(self.ask, question=question)
+
+    def perfect(self, answer: str) -> str:
+        """What a model that imitates the exemplars writes to give this answer."""
+        return _fill(self.shot.removeprefix(self.ask), question="", working="So it is.", answer=answer).rstrip("\n")
+
+
+def _fill(template: str, **fields: str) -> str:
+    """In one pass, so that nothing inside a filled-in text is filled in again."""
+    return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], template)
+
 
 WORD_PROBLEMS: tuple[Shot, ...] = (
     (
@@ -83,4 +116,92 @@ MINERVA: tuple[Shot, ...] = (
         "The inequality says $-7 < 2x - 3 < 7$. Adding $3$ gives $-4 < 2x < 10$, and dividing by $2$ gives $-2 < x < 5$.",
         "(-2,5)",
     ),
+)
+
+STEM_CHOICE: tuple[Shot, ...] = (
+    (
+        "A cyclist covers $18$ kilometers in $45$ minutes. What is the average speed in kilometers per hour?\n"
+        "Answer choices: (A) 13.5 (B) 20 (C) 24 (D) 27",
+        "$45$ minutes are $\\frac{3}{4}$ of an hour, so the speed is $18 \\div \\frac{3}{4} = 24$ kilometers per hour.",
+        "C",
+    ),
+    (
+        "Which of these is left unchanged by a chemical reaction in a closed vessel?\n"
+        "Answer choices: (A) the total mass (B) the number of molecules (C) the temperature (D) the pressure",
+        "Atoms are rearranged, not made or lost, so the total mass stays. Molecules may join or split, and heat and gas may "
+        "be set free.",
+        "A",
+    ),
+    (
+        "For which value of $k$ does $x^2 - 6x + k = 0$ have exactly one real solution?\n"
+        "Answer choices: (A) 3 (B) 9 (C) 12 (D) 36",
+        "There is one solution when the discriminant $36 - 4k$ is zero, so $k = 9$.",
+        "B",
+    ),
+    (
+        "A fair coin is tossed three times. What is the probability of exactly two heads?\n"
+        "Answer choices: (A) 1/2 (B) 2/3 (C) 5/8 (D) 3/8",
+        "Of the $8$ equally likely results three have exactly two heads: HHT, HTH and THH. The probability is "
+        "$\\frac{3}{8}$.",
+        "D",
+    ),
+)
+
+COURSES: tuple[Shot, ...] = (
+    (
+        "A rocket in free space expels gas at $2.5 \\mathrm{~km} / \\mathrm{s}$ until its mass has fallen by a factor of $4$. "
+        "By how many $\\mathrm{km} / \\mathrm{s}$ has its speed grown? Give two significant figures.",
+        "By the rocket equation the gain is $2.5 \\ln 4 = 2.5 \\times 1.386 = 3.47$, to two figures $3.5$.",
+        "3.5",
+    ),
+    (
+        "Solve $y' = 3y$ with $y(0) = 2$.",
+        "The solutions of $y' = 3y$ are $y = c e^{3t}$, and $y(0) = c = 2$.",
+        "y=2 e^{3 t}",
+    ),
+    (
+        "A parallel-plate capacitor of capacitance $C$ holds the charge $Q$. How much energy does it store, in terms of $Q$ "
+        "and $C$?",
+        "Charging it takes the work $\\int_0^Q \\frac{q}{C} d q = \\frac{Q^2}{2 C}$.",
+        "\\frac{Q^2}{2 C}",
+    ),
+    (
+        "What is the energy in joules of a photon with a frequency of $5 \\times 10^{14} \\mathrm{~Hz}$? Take "
+        "$h = 6.6 \\times 10^{-34}$.",
+        "It is $h \\nu = 6.6 \\times 10^{-34} \\times 5 \\times 10^{14} = 3.3 \\times 10^{-19}$.",
+        "3.3e-19",
+    ),
+)
+
+_PROBLEM = "Problem:\n{question}\n\nSolution:"
+_FINAL = "Final Answer: The final answer is {answer}. I hope it is correct.\n\n"
+
+GSM_8_SHOT = Prompt(
+    shots=WORD_PROBLEMS,
+    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
+    ask="Q: {question}\nA:",
+    anchor="answer is",
+    stop=("\nQ:",),
+)
+ZERO_SHOT = Prompt(shots=(), shot=GSM_8_SHOT.shot, ask=GSM_8_SHOT.ask, anchor="answer is", stop=("\nQ:",))
+MINERVA_4_SHOT = Prompt(
+    shots=MINERVA,
+    shot=f"{_PROBLEM}\n{{working}}\n{_FINAL.replace('{answer}', '${answer}$')}",
+    ask=_PROBLEM,
+    anchor="final answer is",
+    stop=("\nProblem:",),
+)
+CHOICE_4_SHOT = Prompt(
+    shots=STEM_CHOICE,
+    shot=f"{_PROBLEM}\n{{working}}\n{_FINAL.replace('{answer}', '({answer})')}",
+    ask=_PROBLEM,
+    anchor="final answer is",
+    stop=("\nProblem:",),
+)
+COURSES_4_SHOT = Prompt(
+    shots=COURSES,
+    shot=f"{_PROBLEM}\n{{working}}\n{_FINAL}",
+    ask=_PROBLEM,
+    anchor="final answer is",
+    stop=("\nProblem:",),
 )

@@ -63,14 +63,41 @@ def pass_at_k_interval(problems: Sequence[Sequence[bool]], k: int, seed: int = 0
     Where all problems have the same pass@k there is nothing to draw from, and the Wilson interval stands in.
     """
     values = np.array([pass_at_k(len(s), sum(s), k) for s in problems if len(s) >= k])
-    if not len(values):
-        return None
+    return _bootstrapped(values, seed) if len(values) else None
+
+
+def _bootstrapped(values: np.ndarray, seed: int) -> tuple[float, float, float]:
     mean = float(values.mean())
     if np.ptp(values) == 0:
         return (mean, *wilson(mean, len(values)))
     draws = np.random.default_rng(seed).integers(0, len(values), (REPLICATES, len(values)))
     low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
     return mean, float(low), float(high)
+
+
+def maj_at_k(problems: Sequence[Sequence[Sample]], k: int, seed: int = 0) -> tuple[float, float, float] | None:
+    """(share of problems whose most frequent answer among k samples is right, low, high); None: nobody has k samples.
+
+    Right answers count as one answer however they are written, others are told apart by their text; a tie goes to its
+    members in equal parts, no answer never wins. For k < n the mean over 100 draws without replacement.
+    """
+    rng = np.random.default_rng(seed)
+    values = []
+    for group in problems:
+        if len(group) < k:
+            continue
+        votes = [True if s["correct"] else s["extracted"] and "".join(s["extracted"].split()) for s in group]
+        draws = [range(k)] if k == len(group) else [rng.permutation(len(group))[:k] for _ in range(100)]
+        values.append(float(np.mean([_elected([votes[i] for i in draw]) for draw in draws])))
+    if not values:
+        return None
+    return _bootstrapped(np.array(values), seed)
+
+
+def _elected(votes: Sequence[Any]) -> float:
+    counts = Counter(vote for vote in votes if vote)
+    most = [vote for vote, count in counts.items() if count == max(counts.values())]
+    return (True in most) / max(len(most), 1)
 
 
 def measure(samples: Sequence[Sample]) -> dict[str, Any] | None:
@@ -90,7 +117,15 @@ def measure(samples: Sequence[Sample]) -> dict[str, Any] | None:
         "mean_length": sum(s["tokens"] for s in samples) / len(samples),
         "kinds": dict(sorted(Counter(s["kind"] for s in samples).items())),
         "graded": sum(s["correct"] is not None for s in samples),
+        "samples": len(samples) / len(problems),
+        "paper": _paper(problems),
     }
+
+
+def _paper(problems: Sequence[Sequence[Sample]]) -> list[float] | None:
+    """[accuracy, low, high] by the paper authors' own rule, faults and all (paper_rule.py); None where there is none."""
+    right = accuracy([[s["paper"] for s in group if "paper" in s] for group in problems])
+    return list(right) if right else None
 
 
 def _graded(samples: Iterable[Sample]) -> list[bool]:
@@ -102,6 +137,7 @@ def summarise(samples: Sequence[Sample], pass_k: Sequence[int], seed: int) -> di
     modes = {mode: [s for s in samples if s["mode"] == mode] for mode in ("greedy", "sampled")}
     sampled = [_graded(group) for group in by_problem(modes["sampled"])]
     curve = {str(k): pass_at_k_interval(sampled, k, seed) for k in pass_k}
+    majority = {str(k): maj_at_k(by_problem(modes["sampled"]), k, seed) for k in pass_k}
     names = {s["level"] for s in samples} - {""}
     levels = {
         level: {
@@ -114,5 +150,6 @@ def summarise(samples: Sequence[Sample], pass_k: Sequence[int], seed: int) -> di
         "n": len({s["id"] for s in samples}),
         **{mode: measure(group) for mode, group in modes.items()},
         "pass_at_k": {k: list(value) for k, value in curve.items() if value is not None},
+        "maj_at_k": {k: list(value) for k, value in majority.items() if value is not None},
         "by_level": levels,
     }

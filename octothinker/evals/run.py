@@ -15,24 +15,41 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
 from octothinker.config import Eval, Experiment
 from octothinker.data.prompts import render
 from octothinker.evals import benchmarks
+from octothinker.evals.judge import Reading, judge, judge_as_paper
 from octothinker.evals.metrics import summarise
-from octothinker.grade.extract import boxed, cut
+from octothinker.grade.extract import boxed
 from octothinker.grade.pool import Grader
-from octothinker.grade.verdict import Item
 from octothinker.model.engine import Completion, Engine, Request
 from octothinker.model.hf import load_model
+from octothinker.model.server import Characters, Server
 from octothinker.model.tokenizer import Tokenizer
 from octothinker.records import Progress, read_jsonl, write_json, write_text
 from octothinker.typed import ConfigError, check, digest, identity, not_identity, version
 
 CHUNKS = "chunks"
+SMALL = 100  # problems
+
+
+class Answers(Protocol):
+    """Whatever can answer: the local engine, a server."""
+
+    def generate(self, requests: list[Request]) -> list[list[Completion]]: ...
+
+
+class Encodes(Protocol):
+    """What is needed of a tokenizer."""
+
+    bos_id: int | None
+    hash: str
+
+    def encode(self, text: str) -> list[int]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +61,12 @@ class EvalItem:
     gold: str
     level: str
     prompt: str
-    answer: Literal["number", "expression"] = "expression"
+    answer: benchmarks.Answer = "expression"
     anchor: str = "answer is"
     stop: tuple[str, ...] = ()
+    tolerance: float = 0.0
+    paper: benchmarks.PaperRule | None = None
+    """The authors' rule, where the prompt is of the form that it reads."""
 
 
 @dataclass(frozen=True)
@@ -71,32 +91,48 @@ def eval_items(name: str, rows: Sequence[dict[str, Any]], config: Eval) -> list[
         raise ConfigError(f"eval.template='few_shot': {name!r} has no exemplars; {', '.join(benchmarks.names())} have")
     items = []
     for row in rows[: config.limit]:
-        fields = {"id": str(row["id"]), "question": row["question"], "gold": row["answer"], "level": str(row["level"])}
+        fields: dict[str, Any] = {"id": str(row["id"]), "question": row["question"]}
+        fields |= {"gold": row["answer"], "level": str(row["level"])}
         if benchmark is None:
             items.append(EvalItem(**fields, prompt=render(config.template, row["question"]), stop=config.stop))
             continue
-        few_shot = config.template == "few_shot"
-        prompt = benchmark.few_shot(row["question"]) if few_shot else render(config.template, row["question"])
-        stop = config.stop + (benchmark.stop if few_shot else ())
-        items.append(EvalItem(**fields, prompt=prompt, answer=benchmark.answer, anchor=benchmark.anchor, stop=stop))
+        few_shot, asked = config.template == "few_shot", benchmark.prompt
+        fields |= {
+            "prompt": asked.render(row["question"]) if few_shot else render(config.template, row["question"]),
+            "stop": config.stop + (asked.stop if few_shot else ()),
+        }
+        items.append(
+            EvalItem(
+                **fields,
+                answer=benchmark.answer,
+                anchor=asked.anchor,
+                tolerance=benchmark.tolerance,
+                paper=benchmark.paper if few_shot else None,
+            )
+        )
     return items
 
 
 def evaluate(
-    engine: Engine,
-    tokenizer: Tokenizer,
+    engine: Answers,
+    tokenizer: Encodes,
     sets: dict[str, list[EvalItem]],
     config: Eval,
     out: Path,
     seed: int,
     grader: Grader | None = None,
 ) -> dict[str, Any]:
-    """Writes samples.jsonl and results.json to `out`; returns {"sets": {set: {"greedy", "sampled", "boxed", "n"}}}.
+    """Writes prompts.jsonl, samples.jsonl and results.json to `out`; returns {"sets": {set: {"n", "greedy", "sampled", …}}}.
 
     Resumes from the chunks in `out`, if they are of the same protocol and problems (ConfigError if not; the weights are not
     looked at: a folder belongs to one model).
     """
-    asks = [ask for name, items in sets.items() for item in items for ask in _asks(name, item, config, tokenizer)]
+    asks = [
+        ask
+        for name, items in sets.items()
+        for item in items
+        for ask in _asks(name, item, _samples(name, len(items), config), tokenizer)
+    ]
     check(len({ask.key for ask in asks}) == len(asks), "eval: two problems of one set have the same id")
     check(bool(asks), "eval: there are no problems")
     rows = _answered(out, asks, _fingerprint(asks, config, tokenizer, seed))
@@ -117,25 +153,34 @@ def evaluate(
         "protocol": _protocol(config, seed),
         "sets": {name: _results(name, rows, asks, config, seed) for name in sets},
     }
+    prompts = [{"set": name, "id": item.id, "prompt": item.prompt} for name, items in sets.items() for item in items]
+    write_text(out / "prompts.jsonl", "".join(_line(row) for row in prompts))
     write_text(out / "samples.jsonl", "".join(_line(row) for row in rows))
     write_json(out / "results.json", results)
     shutil.rmtree(out / CHUNKS)
     return {"sets": {name: _headline(result) for name, result in results["sets"].items()}}
 
 
-def _asks(name: str, item: EvalItem, config: Eval, tokenizer: Tokenizer) -> Iterator[Ask]:
+def _samples(name: str, problems: int, config: Eval) -> int:
+    """A benchmark's size is that of the whole, so `limit` changes nothing here."""
+    benchmark = benchmarks.find(name)
+    small = max(problems, benchmark.rows if benchmark else 0) <= SMALL
+    return max(config.samples, config.samples_small) if small else config.samples
+
+
+def _asks(name: str, item: EvalItem, samples: int, tokenizer: Encodes) -> Iterator[Ask]:
     ids = tokenizer.encode(item.prompt)
     ids = ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
     yield Ask(name, item, "greedy", tuple(ids), 1)
-    if config.samples:
-        yield Ask(name, item, "sampled", tuple(ids), config.samples)
+    if samples:
+        yield Ask(name, item, "sampled", tuple(ids), samples)
 
 
 def _protocol(config: Eval, seed: int) -> dict[str, Any]:
     return {**identity(replace(config, problems=())), "seed": seed}
 
 
-def _fingerprint(asks: Sequence[Ask], config: Eval, tokenizer: Tokenizer, seed: int) -> str:
+def _fingerprint(asks: Sequence[Ask], config: Eval, tokenizer: Encodes, seed: int) -> str:
     """What answers already written must agree with to be used."""
     items = [[ask.set, ask.mode, asdict(ask.item)] for ask in asks]
     return digest([_protocol(config, seed), tokenizer.hash, items])
@@ -180,7 +225,7 @@ def sample_seed(seed: int, ask: Ask) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def _answer(engine: Engine, grader: Grader, chunk: list[Ask], config: Eval, seed: int) -> list[dict[str, Any]]:
+def _answer(engine: Answers, grader: Grader, chunk: list[Ask], config: Eval, seed: int) -> list[dict[str, Any]]:
     requests = [
         Request(
             prompt=list(ask.tokens),
@@ -196,7 +241,8 @@ def _answer(engine: Engine, grader: Grader, chunk: list[Ask], config: Eval, seed
     pairs = [
         (ask, i, completion) for ask, group in zip(chunk, answers, strict=True) for i, completion in enumerate(group)
     ]
-    verdicts = grader.grade([_grading_item(ask.item, completion, config) for ask, _, completion in pairs])
+    readings = [_reading(ask.item, completion, config) for ask, _, completion in pairs]
+    verdicts, papers = judge(readings, grader), judge_as_paper(readings, grader)
     return [
         {
             "set": ask.set,
@@ -213,18 +259,24 @@ def _answer(engine: Engine, grader: Grader, chunk: list[Ask], config: Eval, seed
             "kind": verdict.kind,
             "extracted": verdict.extracted,
             "boxed": bool(boxed(completion.text)),
+            **({} if paper is None else {"paper": paper}),
         }
-        for (ask, i, completion), verdict in zip(pairs, verdicts, strict=True)
+        for (ask, i, completion), verdict, paper in zip(pairs, verdicts, papers, strict=True)
     ]
 
 
-def _grading_item(item: EvalItem, completion: Completion, config: Eval) -> Item:
-    """The rule `benchmark` reads no further than to where the model goes on to a problem of its own."""
-    if config.answer == "boxed":
-        return Item(completion.text, item.gold, truncated=completion.finish == "length")
-    text = cut(completion.text.lstrip(), benchmarks.CONTINUATIONS)
-    ran_over = completion.finish == "length" and len(text) == len(completion.text.lstrip())
-    return Item(text, item.gold, "benchmark", ran_over, item.answer, item.anchor)
+def _reading(item: EvalItem, completion: Completion, config: Eval) -> Reading:
+    return Reading(
+        response=completion.text,
+        gold=item.gold,
+        truncated=completion.finish == "length",
+        boxed_only=config.answer == "boxed",
+        answer=item.answer,
+        anchor=item.anchor,
+        tolerance=item.tolerance,
+        question=item.question,
+        paper=item.paper,
+    )
 
 
 def _results(name: str, rows: list[dict[str, Any]], asks: Sequence[Ask], config: Eval, seed: int) -> dict[str, Any]:
@@ -236,7 +288,8 @@ def _results(name: str, rows: list[dict[str, Any]], asks: Sequence[Ask], config:
         raise RuntimeError(
             f"{name}: {expected} answers expected, {len(mine)} there: {graded} graded, {not_gradable} not gradable"
         )
-    return summarise(mine, [k for k in config.pass_k if k <= config.samples], seed)
+    samples = _samples(name, len({row["id"] for row in mine}), config)
+    return summarise(mine, [k for k in config.pass_k if k <= samples], seed)
 
 
 def _headline(result: dict[str, Any]) -> dict[str, Any]:
@@ -261,7 +314,7 @@ class EvalRun:
         return cls(eval=experiment.eval, seed=seed, threads=experiment.threads)
 
 
-@version(1)
+@version(2)
 def eval_stage(config: EvalRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `model`, a Hugging Face folder or a stage with one in model/; `problems.<set>`, the sets' stages."""
     if config.threads:
@@ -272,9 +325,15 @@ def eval_stage(config: EvalRun, inputs: dict[str, Path], out: Path) -> dict[str,
         if folder is None:
             raise ConfigError(f"eval.problems: no input problems.{name}; there is: {', '.join(sorted(inputs))}")
         sets[name] = eval_items(name, read_jsonl(folder / "problems.jsonl"), config.eval)
-    model = inputs["model"] / "model" if (inputs["model"] / "model").is_dir() else inputs["model"]
-    tokenizer = Tokenizer.load(model)
-    dtype = torch.bfloat16 if config.eval.precision == "bf16" else torch.float32
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    engine = Engine(load_model(model).to(device), tokenizer, batch=config.eval.batch, dtype=dtype)
+    engine: Answers
+    tokenizer: Encodes
+    server = Server.at(inputs["model"], config.eval.batch)
+    if server is not None:
+        engine, tokenizer = server, Characters()
+    else:
+        model = inputs["model"] / "model" if (inputs["model"] / "model").is_dir() else inputs["model"]
+        tokenizer = whole = Tokenizer.load(model)
+        dtype = torch.bfloat16 if config.eval.precision == "bf16" else torch.float32
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        engine = Engine(load_model(model).to(device), whole, batch=config.eval.batch, dtype=dtype)
     return evaluate(engine, tokenizer, sets, config.eval, out, config.seed)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from octothinker.config import Experiment
+from octothinker.evals.overlap import Index, find
 from octothinker.insight.compare import Tally, tally
 from octothinker.records import read_json, read_jsonl
 from octothinker.typed import ConfigError, from_json
@@ -85,6 +86,24 @@ class Run:
         return self.experiment.eval.problems[0]
 
     @cached_property
+    def overlap(self) -> dict[str, tuple[int, int]]:
+        """Evaluation set -> (its problems whose whole question stands in the RL prompts, all its problems), where any do."""
+        if self.experiment.rl is None:
+            return {}
+        sets = {
+            stage.name.removeprefix("problems."): stage.folder / "problems.jsonl" for stage in self.of_kind("problems")
+        }
+        asked = {name: read_jsonl(file) for name, file in sets.items() if file.is_file()}
+        tests = {
+            name: [(row["id"], row["question"]) for row in asked.get(name, [])]
+            for name in self.experiment.eval.problems
+        }
+        prompts = [(row["id"], row["question"]) for row in asked.get(self.experiment.rl.problems, [])]
+        hits = {(match.set, match.problem) for match in find(Index(tests), prompts) if match.exact}
+        counts = {name: sum(hit[0] == name for hit in hits) for name in tests}
+        return {name: (count, len(tests[name])) for name, count in counts.items() if count}
+
+    @cached_property
     def levels(self) -> list[str]:
         """Levels of the main set, in natural order; a set without levels has one."""
         found = {
@@ -110,6 +129,10 @@ class Run:
         out += [f"Stage {s.name} failed: {s.error}" for s in self.stages if s.state == "failed"]
         if not self.stages:
             out.append("This run has not started: plan.json is missing.")
+        out += [
+            f"{n} of {of} problems of {name} stand whole in the RL prompts: its score after RL is no measure of anything new."
+            for name, (n, of) in self.overlap.items()
+        ]
         if not self.experiment.eval.samples:
             out.append("eval.samples=0, no answers are sampled: there is no gain and no verdict, only greedy accuracy.")
         if len(self.experiment.seeds) == 1:

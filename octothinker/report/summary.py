@@ -104,6 +104,10 @@ def headline(run: Run, table: list[list[Row]]) -> Headline:
     base = run.experiment.base
     if run.experiment.rl is None:
         return Headline("This recipe has no RL: here are its models as they are.", "")
+    if run.main_set in run.overlap:
+        n, of = run.overlap[run.main_set]
+        why = f"{n} of its {of} problems are RL prompts, so a gain on it may be memory. Evaluate on another set first."
+        return Headline(f"No headline from {run.main_set}.", why)
     measured = [group[0] for group in table if group[0].verdict]
     if not measured:
         return Headline("Not known yet: no model has been measured before and after RL.", "")

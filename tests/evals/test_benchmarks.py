@@ -9,66 +9,169 @@ from pathlib import Path
 import pytest
 
 from octothinker.config import Eval
-from octothinker.data.problems import read_problems
-from octothinker.evals import benchmarks
-from octothinker.evals.exemplars import MINERVA, WORD_PROBLEMS
+from octothinker.data.problems import Problem, read_problems
+from octothinker.evals import benchmarks, suites
+from octothinker.evals.benchmarks import Benchmark, PaperRule
+from octothinker.evals.exemplars import COURSES, MINERVA, STEM_CHOICE, WORD_PROBLEMS
+from octothinker.evals.judge import Reading, choice, close, judge, judge_as_paper
+from octothinker.evals.paper_rule import correct
 from octothinker.evals.run import eval_items
 from octothinker.grade.equal import equal
-from octothinker.grade.extract import cut
 from octothinker.grade.pool import Grader, usable_gold
 from octothinker.grade.verdict import Item
 from octothinker.typed import ConfigError
 
-NAMES = ["amc23", "asdiv", "gsm8k", "math500", "mawps", "svamp"]
+NAMES = benchmarks.names()
+FILES = [name for name in NAMES if name != "gpqa"]  # gated: there is no file of it
+CEILINGS = {
+    "gsm8k": 98.9, "math": 99.7, "math500": 100.0, "olympiad_bench": 93.3, "amc23": 100.0, "sat": 100.0, "ocw": 97.1,
+    "mmlu_stem": 100.0, "mathqa": 84.1, "svamp": 100.0, "asdiv": 94.1, "mawps": 100.0, "tabmwp": 97.6,
+}  # fmt: skip
+"""What a perfect model scores by the authors' own code, measured on it."""
 
 
-def test_all_six_are_found_by_name() -> None:
-    assert benchmarks.names() == NAMES
+def get(name: str) -> Benchmark:
+    benchmark = benchmarks.find(name)
+    assert benchmark is not None
+    return benchmark
+
+
+def readings(name: str, problems: list[Problem], answers: list[str], more: str = "") -> list[Reading]:
+    b = get(name)
+    return [
+        Reading(
+            response=b.prompt.perfect(answer) + more, gold=p.answer, truncated=False, boxed_only=False, answer=b.answer,
+            anchor=b.prompt.anchor, tolerance=b.tolerance, question=p.question, paper=b.paper,
+        )
+        for p, answer in zip(problems, answers, strict=True)
+    ]  # fmt: skip
+
+
+def test_all_are_found_by_name() -> None:
+    assert len(NAMES) == 18 and set(suites.PAPER) < set(NAMES)
+    assert sorted(suites.SUITES["full"].problems) == NAMES
     assert benchmarks.find("gsm9k") is None
     for name in NAMES:
-        benchmark = benchmarks.find(name)
-        assert benchmark is not None
+        benchmark = get(name)
         assert benchmark.name == name
         assert benchmark.source
         assert benchmark.licence
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_perfect_model_scores_a_hundred_per_cent(shared: Path, name: str) -> None:
-    """The authors' code loses 6% of ASDiv this way. The continuation must not count: it names another answer."""
-    benchmark = benchmarks.find(name)
-    assert benchmark is not None
+    """The continuation must not count: it names another answer. By the paper's rule it scores what their code gives it."""
     problems = read_problems(benchmarks.problems(name, shared / "bench"))
-    assert len(problems) == benchmark.rows
-    assert [p.id for p in problems if usable_gold(p.answer)] == []
-    items = []
-    for problem in problems:
-        response = benchmark.perfect(problem.answer) + "\n\nQ: And 7 more?\nA: The final answer is 123456789."
-        text = cut(response, benchmarks.CONTINUATIONS)
-        items.append(Item(text, problem.answer, "benchmark", answer=benchmark.answer, anchor=benchmark.anchor))
+    golds = [p.answer for p in problems]
+    assert len(problems) == get(name).rows
+    assert [gold for gold in golds if usable_gold(gold)] == []
+    more = "\n\nQ: And 7 more?\nA: The final answer is 123456789."
     with Grader() as grader:
-        wrong = [(p.answer, v) for p, v in zip(problems, grader.grade(items), strict=True) if v.correct is not True]
-    assert wrong == []
+        verdicts = judge(readings(name, problems, golds, more), grader)
+        assert [(gold, v) for gold, v in zip(golds, verdicts, strict=True) if v.correct is not True] == []
+        papers = judge_as_paper(readings(name, problems, golds), grader)
+    if name in CEILINGS:
+        assert 100 * sum(map(bool, papers)) / len(papers) == pytest.approx(CEILINGS[name], abs=0.5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FILES)
 def test_another_problems_answer_scores_next_to_nothing(shared: Path, name: str) -> None:
-    """The test above would pass with a grader that says yes to all."""
-    benchmark = benchmarks.find(name)
-    assert benchmark is not None
-    problems = read_problems(benchmarks.problems(name, shared / "bench"))[:200]
+    """The test above would pass with a judge that says yes to all."""
+    problems = read_problems(benchmarks.problems(name, shared / "bench"))[:100]
     golds = [p.answer for p in problems]
     others = golds[1:] + golds[:1]
-    pairs = [(gold, other) for gold, other in zip(golds, others, strict=True) if not equal(gold, other)]
+    pairs = [
+        (p, o)
+        for p, o in zip(problems, others, strict=True)
+        if equal(p.answer, o) is False and not close(p.answer, o, 0.01)
+    ]
+    assert len(pairs) >= 0.4 * len(golds)
     with Grader() as grader:
-        verdicts = grader.grade(
-            [
-                Item(benchmark.perfect(o), g, "benchmark", answer=benchmark.answer, anchor=benchmark.anchor)
-                for g, o in pairs
-            ]
-        )
-    assert len(pairs) >= 0.8 * len(golds)
+        verdicts = judge(readings(name, [p for p, _ in pairs], [o for _, o in pairs]), grader)
     assert not any(v.correct for v in verdicts)
+
+
+def test_gpqa_is_shuffled_the_same_for_everyone(tmp_path: Path) -> None:
+    rows = [
+        {"Record ID": f"r{i}", "Question": f"Which {i}?", "Correct Answer": "right", "High-level domain": "Physics"}
+        | {f"Incorrect Answer {k}": f"wrong {k}" for k in (1, 2, 3)}
+        for i in range(40)
+    ]
+    (tmp_path / "gpqa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    problems = read_problems(benchmarks.problems("gpqa", tmp_path))
+    assert {p.answer for p in problems} == set("ABCD")
+    for p in problems:
+        assert f"({p.answer}) right" in p.question
+    rows[3]["Record ID"] = "moved"
+    assert read_problems(benchmarks.problems("gpqa", tmp_path)) == problems
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("The final answer is (B). I hope it is correct.", "B"),
+        ("So (A) is wrong. The final answer is $\\text{(C)}$.", "C"),
+        ("The final answer is b", "B"),
+        ("Thus \\boxed{\\textbf{(D)}}", "D"),
+        ("It cannot be (A); I choose (E).", "E"),
+        ("The final answer is a number.", None),
+        ("A cat sat there.", None),
+        ("Which?\nAnswer choices: (A) True, True (B) False, False (C) True, False (D) False, True", None),
+        ("", None),
+    ],
+)
+def test_letters(response: str, letter: str | None) -> None:
+    assert choice(Item(response, "B", "benchmark", anchor="final answer is")) == letter
+
+
+def test_a_letter_comes_from_the_box_alone_where_boxes_are_asked_for() -> None:
+    assert choice(Item("The final answer is (B).", "B")) is None
+    assert choice(Item("\\boxed{B}", "B")) == "B"
+    assert choice(Item("I choose (B) since", "B", "benchmark", truncated=True, anchor="final answer is")) is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("4.5e33", "4.52 \\times 10^{33}", True),
+        ("-10", "-10.05", True),
+        ("-10", "10", False),
+        ("-1./3", "-0.333", True),
+        ("0", "0.001", False),
+        ("1.6", "1.6 \\mathrm{~cm}", True),
+        ("1.6", "1.6 + 3", False),
+        ("3", "3e999999999", False),
+        ("3", "9" * 100_000, False),
+    ],
+)
+def test_tolerance(gold: str, answer: str, right: bool) -> None:
+    assert close(gold, answer, 0.01) is right
+
+
+@pytest.mark.parametrize(
+    ("rule", "response", "gold", "right"),
+    [
+        ("number", "so 5 apples. The answer is 1,600.", "1600", False),
+        ("number", "The answer is 18.\n\nQ: 3?", "18", True),
+        ("number", "The answer is 20-5", "5", False),
+        ("math", "the final answer is $50$. I hope it is correct.", "0.5", True),
+        ("math", "the final answer is $[1,2)$. I hope it is correct.", "(1,2)", True),
+        ("math", "the final answer is $7$. I hope it is correct.", "0.5", False),
+        ("letter", "The final answer is (E). I hope", "E", False),
+        ("letter", "The final answer is (c). I hope", "C", True),
+        ("courses", "The final answer is -10. I hope it is correct.", "-10", False),
+        ("courses", "The final answer is 4.51e33. I hope it is correct.", "4.5e33", True),
+        ("olympiad", "Final Answer: The final answer is 2. I hope it is correct.", "2", False),
+        ("olympiad", "Final Answer: The final answer is $2$. I hope it is correct.", "2", True),
+        ("math", "\\boxed{__import__('os').mkdir('pwned')}", "1", False),
+        ("courses", "final answer is __import__('os').mkdir('pwned'). I hope it is correct", "1", False),
+    ],
+)
+def test_the_papers_faults_are_kept_and_its_dangers_are_not(
+    rule: PaperRule, response: str, gold: str, right: bool
+) -> None:
+    assert correct(rule, response, gold, "", lambda g, a: g == a) is right
+    assert not Path("pwned").exists()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +181,10 @@ def test_another_problems_answer_scores_next_to_nothing(shared: Path, name: str)
         ("asdiv", ("0", "9", "Addition")),
         ("mawps", ("0", "43", "singleeq")),
         ("amc23", ("0", "27", "")),
+        ("mathqa", ("0", "A", "general")),
+        ("sat", ("0", "A", "")),
+        ("tabmwp", ("16", "84", "5")),
+        ("olympiad_bench", ("0-1606", "2", "Combinatorics")),
         ("math500", ("test/precalculus/807.json", "\\left( 3, \\frac{\\pi}{2} \\right)", "2")),
     ],
 )
@@ -96,18 +203,13 @@ def test_the_hubs_gsm8k_is_read_too(tmp_path: Path) -> None:
 
 
 def test_few_shot_prompt_ends_with_the_question_and_shows_the_form() -> None:
-    benchmark = benchmarks.find("gsm8k")
-    assert benchmark is not None
-    prompt = benchmark.few_shot("How many {question} are \\boxed{1}?")
+    prompt = get("gsm8k").prompt.render("How many {question} are \\boxed{1}?")
     assert prompt.endswith("\n\nQ: How many {question} are \\boxed{1}?\nA:")
     assert prompt.count("\nA:") == 9
     assert prompt.count("The answer is 19.\n\nQ:") == 1
-    minerva = benchmarks.find("math500")
-    assert minerva is not None
-    assert minerva.few_shot("$x$?").endswith("I hope it is correct.\n\nProblem:\n$x$?\n\nSolution:")
-    amc = benchmarks.find("amc23")
-    assert amc is not None
-    assert amc.few_shot("x?") == "Q: x?\nA:"  # zero-shot, and no trailing space
+    assert get("math500").prompt.render("$x$?").endswith("I hope it is correct.\n\nProblem:\n$x$?\n\nSolution:")
+    assert get("sat").prompt.render("$x$?").count("The final answer is (") == 4
+    assert get("amc23").prompt.render("x?") == "Q: x?\nA:"  # zero-shot, and no trailing space
 
 
 @pytest.mark.parametrize("shot", [*WORD_PROBLEMS, *MINERVA], ids=lambda shot: shot[0][:20])
@@ -119,7 +221,9 @@ def test_exemplars_answer_what_they_work_out(shot: tuple[str, str, str]) -> None
 
 def test_exemplars_are_in_no_test_set(shared: Path) -> None:
     """No eight words in a row in common with any question."""
-    ours = {words for question, _, _ in (*WORD_PROBLEMS, *MINERVA) for words in ngrams(question)}
+    ours = {
+        words for question, _, _ in (*WORD_PROBLEMS, *MINERVA, *STEM_CHOICE, *COURSES) for words in ngrams(question)
+    }
     assert len(ours) > 150
     for file in sorted((shared / "bench").glob("*/test.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():

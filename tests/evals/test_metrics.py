@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from octothinker.evals.metrics import accuracy, measure, pass_at_k, pass_at_k_interval, summarise, wilson
+from octothinker.evals.metrics import accuracy, maj_at_k, measure, pass_at_k, pass_at_k_interval, summarise, wilson
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,7 @@ def sample(id: str, correct: bool | None, **fields: Any) -> dict[str, Any]:
         "mode": "sampled",
         "correct": correct,
         "kind": kind,
+        "extracted": "7",
         "boxed": True,
         "finish": "stop",
         "tokens": 10,
@@ -128,6 +129,8 @@ def test_measure_by_hand() -> None:
         "mean_length": 22.0,
         "kinds": {"different": 1, "equal": 2, "timeout": 1, "truncated": 1},
         "graded": 4,
+        "samples": 5 / 3,
+        "paper": None,
     }
     assert measure([]) is None
     nothing = measure([sample("a", None)])
@@ -145,3 +148,21 @@ def test_summary_by_level_and_mode() -> None:
     assert list(summary["by_level"]) == ["1", "10"]
     assert summary["by_level"]["1"]["sampled"]["accuracy"] == 0.5
     assert summarise([sample("a", True, level="")], [], 0)["by_level"] == {}
+
+
+def test_majority_by_hand() -> None:
+    def votes(id: str, *answers: str | None) -> list[dict[str, Any]]:
+        return [sample(id, answer == "7", extracted=answer) for answer in answers]
+
+    value, low, high = maj_at_k([votes("a", "7", " 7", "7", "5"), votes("b", "7", "5", "5", "5")], 4) or (0, 0, 0)
+    assert value == 0.5 and low == 0.0 and high == 1.0
+    assert (maj_at_k([votes("a", "7", "5", None, None)], 4) or (0,))[0] == 0.5, "a tie is shared, no answer never wins"
+    assert (maj_at_k([votes("a", None, None)], 2) or (1,))[0] == 0.0
+    assert maj_at_k([votes("a", "7")], 2) is None
+    assert (maj_at_k([votes("a", "7", "5")], 1) or (0,))[0] == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_papers_verdict_stands_beside_ours() -> None:
+    measured = measure([sample("a", True, paper=False), sample("b", True, paper=True), sample("c", False)])
+    assert measured is not None
+    assert measured["paper"][0] == 0.5 and measured["accuracy"] == pytest.approx(2 / 3)

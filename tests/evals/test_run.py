@@ -183,7 +183,6 @@ def test_every_answer_is_accounted_for(tmp_path: Path, monkeypatch: pytest.Monke
     measure(tmp_path / "a", Engine(half_right), sets)
     greedy = read_json(tmp_path / "a" / "results.json")["sets"]["sums"]["greedy"]
     assert (greedy["graded"], greedy["kinds"]["bad_gold"], greedy["accuracy"]) == (2, 1, 0.5)
-    monkeypatch.setattr(run, "_grading_item", lambda *_: None)
 
     class Odd:
         def grade(self, items: list[Any]) -> list[Verdict]:
@@ -247,3 +246,27 @@ def test_the_stage_on_a_real_model(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(ConfigError, match=r"no input problems\.sums"):
         eval_stage(EvalRun(eval=settings), {"model": tmp_path / "rl"}, tmp_path / "x")
+
+
+def test_small_sets_get_more_samples_and_every_prompt_is_kept(tmp_path: Path) -> None:
+    sets = {"few": items(5, "few"), "many": items(101, "many")}
+    measure(tmp_path, Engine(half_right), sets, replace(CONFIG, samples=1, samples_small=16, pass_k=(1, 16)))
+    results = read_json(tmp_path / "results.json")["sets"]
+    assert (results["few"]["sampled"]["samples"], results["many"]["sampled"]["samples"]) == (16, 1)
+    assert list(results["few"]["pass_at_k"]) == list(results["few"]["maj_at_k"]) == ["1", "16"]
+    assert list(results["many"]["pass_at_k"]) == ["1"]
+    assert run._samples("amc23", 5, Eval(problems=(), samples=1, samples_small=16)) == 16
+    assert run._samples("gsm8k", 5, Eval(problems=(), samples=1, samples_small=16)) == 1, "a limit makes no small set"
+    prompts = read_jsonl(tmp_path / "prompts.jsonl")
+    assert len(prompts) == 106
+    assert prompts[0] == {"set": "few", "id": "few-0", "prompt": "Question:0+1?\nAnswer:"}
+
+
+def test_few_shot_answers_carry_the_papers_verdict(tmp_path: Path) -> None:
+    config = Eval(problems=("gsm8k",), samples=0, template="few_shot", answer="benchmark")
+    row = {"id": "1", "question": "800+800?", "answer": "1600", "level": ""}
+    measure(tmp_path, Engine(lambda *_: " The answer is 1,600."), {"gsm8k": eval_items("gsm8k", [row], config)}, config)
+    (sample,) = read_jsonl(tmp_path / "samples.jsonl")
+    assert (sample["correct"], sample["paper"]) == (True, False)
+    greedy = read_json(tmp_path / "results.json")["sets"]["gsm8k"]["greedy"]
+    assert (greedy["accuracy"], greedy["paper"][0]) == (1.0, 0.0)

@@ -102,6 +102,22 @@ def test_the_answer_names_the_best_model_and_the_base(measured: Measured) -> Non
     assert "Also fit for RL: hybrid (" in top.more
 
 
+def test_a_set_whose_problems_are_rl_prompts_gets_no_headline(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", problems=8, steps=4, seeds=(0,))
+    question = "A ferry carries 38 cars in the morning and 17 fewer in the evening. How many is that?"
+    for name, asked in (("heldout", [question, "And another?"]), ("train", ["Something else.", question.upper()])):
+        (stage,) = (folder / "stages").glob(f"problems.{name}*")
+        made = [{"id": f"{name}-{i}", "question": q, "answer": "1", "level": ""} for i, q in enumerate(asked)]
+        (stage / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    run = collect(folder)
+    assert run.overlap == {"heldout": (1, 2)}
+    assert "1 of 2 problems of heldout stand whole in the RL prompts" in " ".join(run.notes)
+    top = headline(run, rows(run))
+    assert top.answer == "No headline from heldout."
+    assert "1 of its 2 problems are RL prompts" in top.more
+    assert report_json(folder)["headline"].startswith("No headline")
+
+
 def test_the_answer_can_be_none(measured: Measured) -> None:
     run, table = measured
     flat = [[_with_verdict(group[0], LITTLE)] for group in table]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from octothinker.evals.benchmarks import Benchmark, read
+from octothinker.evals.exemplars import ZERO_SHOT
 
 BENCHMARK = Benchmark(
     name="amc23",
@@ -12,11 +13,8 @@ BENCHMARK = Benchmark(
     rows=40,
     licence="the Mathematical Association of America's; none given",
     answer="number",
-    shots=(),
-    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
-    ask="Q: {question}\nA:",
-    anchor="answer is",
-    stop=("\nQ:",),
+    prompt=ZERO_SHOT,
+    paper="number",
 )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from octothinker.evals.benchmarks import Benchmark, read
-from octothinker.evals.exemplars import WORD_PROBLEMS
+from octothinker.evals.exemplars import GSM_8_SHOT
 
 BENCHMARK = Benchmark(
     name="asdiv",
@@ -14,11 +14,8 @@ BENCHMARK = Benchmark(
     rows=2215,
     licence="CC BY-NC 4.0",
     answer="number",
-    shots=WORD_PROBLEMS,
-    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
-    ask="Q: {question}\nA:",
-    anchor="answer is",
-    stop=("\nQ:",),
+    prompt=GSM_8_SHOT,
+    paper="number",
 )
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from octothinker.evals.benchmarks import Benchmark, read
-from octothinker.evals.exemplars import WORD_PROBLEMS
+from octothinker.evals.exemplars import GSM_8_SHOT
 
 BENCHMARK = Benchmark(
     name="gsm8k",
     source="openai/gsm8k, main, test",
+    hub="hf://datasets/openai/gsm8k@refs%2Fconvert%2Fparquet/main/test/*.parquet",
     rows=1319,
     licence="MIT",
     answer="number",
-    shots=WORD_PROBLEMS,
-    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
-    ask="Q: {question}\nA:",
-    anchor="answer is",
-    stop=("\nQ:",),
+    prompt=GSM_8_SHOT,
+    paper="number",
 )
 
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from octothinker.evals.benchmarks import Benchmark, read
-from octothinker.evals.exemplars import MINERVA
+from octothinker.evals.exemplars import MINERVA_4_SHOT
 
 BENCHMARK = Benchmark(
     name="math500",
     source="HuggingFaceH4/MATH-500, test",
+    hub="hf://datasets/HuggingFaceH4/MATH-500@main/test.jsonl",
     rows=500,
     licence="MIT",
     answer="expression",
-    shots=MINERVA,
-    shot=(
-        "Problem:\n{question}\n\nSolution:\n{working}\n"
-        "Final Answer: The final answer is ${answer}$. I hope it is correct.\n\n"
-    ),
-    ask="Problem:\n{question}\n\nSolution:",
-    anchor="final answer is",
-    stop=("\nProblem:",),
+    prompt=MINERVA_4_SHOT,
+    paper="math",
 )
 
 

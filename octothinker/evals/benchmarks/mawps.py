@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from octothinker.evals.benchmarks import Benchmark, read
-from octothinker.evals.exemplars import WORD_PROBLEMS
+from octothinker.evals.exemplars import GSM_8_SHOT
 
 BENCHMARK = Benchmark(
     name="mawps",
@@ -13,11 +13,8 @@ BENCHMARK = Benchmark(
     rows=2065,
     licence="unverified",
     answer="number",
-    shots=WORD_PROBLEMS,
-    shot="Q: {question}\nA: {working} The answer is {answer}.\n\n",
-    ask="Q: {question}\nA:",
-    anchor="answer is",
-    stop=("\nQ:",),
+    prompt=GSM_8_SHOT,
+    paper="number",
 )
 
 
