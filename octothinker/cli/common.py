@@ -39,6 +39,19 @@ def console() -> Console:
     return screen if screen.is_terminal else Console(highlight=False, width=200)
 
 
+def warn_of_slow_bf16(screen: Console, experiment: Experiment) -> None:
+    asks = {f"midtrain.{stage.name}": stage.precision for stage in experiment.midtrain}
+    asks |= {"rl": experiment.rl.precision} if experiment.rl else {}
+    asks |= {"eval": experiment.eval.precision} if experiment.eval.problems else {}
+    slow = [f"--set {name}.precision=fp32" for name, precision in asks.items() if precision == "bf16"]
+    if slow:
+        from octothinker.train.dist import fast_precision
+
+        if fast_precision() == "fp32":
+            hint = "This CPU has no bf16 instructions; in fp32 the recipe is several times faster here: "
+            screen.print(f"[dim]{hint}{' '.join(slow)}[/dim]", soft_wrap=True)
+
+
 def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | None = None) -> None:
     """Run what is missing in `out`, show it, and leave with the exit code that says how it went."""
     from octothinker.cli import live, tables
@@ -47,6 +60,7 @@ def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | 
     if os.environ.get("RANK", "0") != "0":
         raise typer.Exit(run_experiment(experiment, out, Watcher(), only, jobs, sys.argv).code)
     screen = console()
+    warn_of_slow_bf16(screen, experiment)
     watcher = live.Live(screen) if screen.is_terminal else live.Plain(screen)
     try:
         outcome = run_experiment(experiment, out, watcher, only, jobs, sys.argv)

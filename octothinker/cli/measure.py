@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from octothinker.cli.common import OneOut, Set, console, go
-from octothinker.cli.single import Precision, Seed, Template
+from octothinker.cli.single import Precision, Seed, Template, chosen
 from octothinker.typed import ConfigError, override
 
 Data = Annotated[
@@ -46,7 +46,7 @@ def evaluate(
         typer.Option(help="Sampled answers a problem; the greedy one comes on top. Default: 0, or the suite's."),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Limit of an answer. Default: 1024, or the suite's.")] = None,
-    precision: Precision = "bf16",
+    precision: Precision = "auto",
     seed: Seed = 0,
     settings: Set = None,
 ) -> None:
@@ -83,7 +83,7 @@ def evaluate(
         limit=config.limit if limit is None else limit,
         samples=config.samples if samples is None else samples,
         max_tokens=config.max_tokens if max_tokens is None else max_tokens,
-        precision=precision,
+        precision=chosen(precision),
     )
     experiment = Experiment(
         name="eval",

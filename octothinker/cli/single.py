@@ -10,11 +10,22 @@ import typer
 from octothinker.cli.common import Model, OneOut, Set, go
 from octothinker.typed import ConfigError, override
 
-Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Compute precision; master weights are fp32.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(
+        help="Compute precision; master weights are fp32. auto: bf16 where the machine has instructions for it."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Order of the data, and sampling.")]
 Template = Annotated[
     str, typer.Option(help="simple, complex, or a text of your own with {question} in it.", rich_help_panel="Prompt")
 ]
+
+
+def chosen(precision: Literal["auto", "fp32", "bf16"]) -> Literal["fp32", "bf16"]:
+    from octothinker.train.dist import fast_precision
+
+    return fast_precision() if precision == "auto" else precision
 
 
 def _sources(data: list[str], template: str) -> tuple[dict[str, object], dict[str, float]]:
@@ -52,7 +63,7 @@ def midtrain(
     seq_len: Annotated[int, typer.Option()] = 1024,
     batch_size: Annotated[int, typer.Option(help="Sequences a step.")] = 8,
     micro_batch: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 4,
-    precision: Precision = "bf16",
+    precision: Precision = "auto",
     seed: Seed = 0,
     settings: Set = None,
 ) -> None:
@@ -87,7 +98,7 @@ def midtrain(
                 batch_size=batch_size,
                 micro_batch=micro_batch,
                 schedule=Schedule(kind=schedule, lr=lr),
-                precision=precision,
+                precision=chosen(precision),
             ),
         ),
         eval=Eval(problems=()),
@@ -108,7 +119,7 @@ def rl(
     max_tokens: Annotated[int, typer.Option(help="Limit of a response.")] = 512,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-6,
     stop: Annotated[list[str] | None, typer.Option(help="String that ends a response. Repeat.")] = None,
-    precision: Precision = "bf16",
+    precision: Precision = "auto",
     seed: Seed = 0,
     settings: Set = None,
 ) -> None:
@@ -140,7 +151,7 @@ def rl(
             stop=tuple(stop or ()),
             length=LengthSchedule(limits=((0, max_tokens),)),
             lr=lr,
-            precision=precision,
+            precision=chosen(precision),
         ),
         rl_from=("start",),
         eval=Eval(problems=()),

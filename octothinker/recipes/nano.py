@@ -8,6 +8,8 @@ RL from base and from each branch under identical conditions; the same evaluatio
 
 from __future__ import annotations
 
+from typing import Literal
+
 from octothinker.config import (
     RL,
     AdamW,
@@ -27,6 +29,7 @@ GENERATORS = "octothinker.recipes.nano_problems"
 QA = "Question:{question}\nAnswer: {answer}"
 RATE = 3e-3
 SEQ_LEN = 128
+PRECISION: Literal["fp32", "bf16"] = "fp32"  # most laptops multiply bf16 several times slower than fp32
 
 
 def _qa(documents: int, seed: int, **styles: float) -> Source:
@@ -44,6 +47,7 @@ def _stage(name: str, parent: str | None, tokens: int, schedule: Schedule, **mix
         batch_size=8,
         schedule=schedule,
         optimizer=AdamW(muon=True),
+        precision=PRECISION,
     )
 
 
@@ -88,7 +92,7 @@ def nano() -> Experiment:
                 prose=0.5,
                 base_qa=0.5,
             ),
-            _stage("stable", "base", 850_000, Schedule(kind="constant"), prose=0.15, worked=0.85),
+            _stage("stable", "base", 1_200_000, Schedule(kind="constant"), prose=0.15, worked=0.85),
             _stage("short", "stable", 400_000, decay, prose=0.1, worked=0.3, short_qa=0.6),
             _stage("long", "stable", 400_000, decay, prose=0.1, worked=0.3, long_qa=0.6),
             _stage("hybrid", "stable", 400_000, decay, prose=0.1, worked=0.3, short_qa=0.3, long_qa=0.3),
@@ -102,10 +106,11 @@ def nano() -> Experiment:
             length=LengthSchedule(limits=((0, 96), (30, 160))),
             lr=1e-4,
             optimizer=AdamW(beta2=0.99, weight_decay=0.0),
+            precision=PRECISION,
             eval_problems=None,
         ),
         rl_from=("base", "short", "long", "hybrid"),
         base="base",
-        eval=Eval(problems=("test",), samples=8, max_tokens=160, pass_k=(1, 2, 4, 8)),
+        eval=Eval(problems=("test",), samples=8, max_tokens=160, pass_k=(1, 2, 4, 8), precision=PRECISION),
         threads=1,
     )

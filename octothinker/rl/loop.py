@@ -72,7 +72,7 @@ def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any
     dtype = torch.bfloat16 if rl.precision == "bf16" else torch.float32
     engine = Engine(model, tokenizer, batch=rl.rollout_batch, dtype=dtype)
     model = dist.shard(model, rl.precision)
-    optimizers = optim.build(model, rl.optimizer, rl.lr)
+    optimizers = optim.build(model, rl.optimizer, rl.lr, rl.precision)
     guard = optim.Guard(spike_factor=1e9, max_bad_steps=5)  # RL gradients may spike by nature; only NaN is bad
     first = 0
     if resume := checkpoint.latest(out / "checkpoints"):

@@ -84,7 +84,7 @@ def midtrain_stage(config: MidtrainRun, inputs: dict[str, Path], out: Path) -> d
 
     model, fork = _initial(config, inputs, tokenizer)
     model = dist.shard(model.to(device), stage.precision)
-    optimizers = optim.build(model, stage.optimizer, config.lr)
+    optimizers = optim.build(model, stage.optimizer, config.lr, stage.precision)
     guard = optim.Guard(stage.spike_factor, stage.max_bad_steps)
     if fork is not None:
         checkpoint.load(fork, model, optimizers if stage.carry_optimizer else [])

@@ -17,7 +17,7 @@ ITERATIONS = 5
 
 
 def orthogonalise(x: Tensor) -> Tensor:
-    """x (n, rows, columns) bf16, rows <= columns: each matrix's singular values pushed to about 1 (0.7 to 1.2)."""
+    """x (n, rows, columns), rows <= columns: each matrix's singular values pushed to about 1 (0.7 to 1.2)."""
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.mT
@@ -29,8 +29,11 @@ class Muon(torch.optim.Optimizer):
     """For matrices only. Its update is scaled to AdamW's size, 0.2 in the mean square (Liu et al. 2025), so that one learning
     rate serves both."""
 
-    def __init__(self, params: list[torch.nn.Parameter], lr: float, weight_decay: float) -> None:
+    def __init__(
+        self, params: list[torch.nn.Parameter], lr: float, weight_decay: float, dtype: torch.dtype = torch.bfloat16
+    ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        self.dtype = dtype  # of the iteration, which forgives bf16; a CPU without bf16 instructions does not
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closures here
@@ -51,7 +54,7 @@ class Muon(torch.optim.Optimizer):
                 alike[tuple(sorted(p.shape))].append(i)
             for (_, columns), places in alike.items():
                 wide = [updates[i] if updates[i].shape[1] == columns else updates[i].T for i in places]
-                done = orthogonalise(torch.stack(wide).bfloat16())
+                done = orthogonalise(torch.stack(wide).to(self.dtype))
                 turned = [x if parameters[i].shape[1] == columns else x.T for i, x in zip(places, done, strict=True)]
                 rate = 0.2 * columns**0.5 * group["lr"]
                 for i, x in zip(places, turned, strict=True):

@@ -21,10 +21,10 @@ class TrainingStopped(RuntimeError):
 Optimizers = list[torch.optim.Optimizer]
 
 
-def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
+def build(model: Llama, config: AdamW, lr: float, precision: str = "bf16") -> Optimizers:
     """AdamW: matrices are decayed, norms and biases never, embeddings and the output head only with `decay_embeddings`.
 
-    With `muon`, the hidden matrices go to Muon (muon.py), the rest stays with AdamW.
+    With `muon`, the hidden matrices go to Muon (muon.py, its iteration in `precision`), the rest stays with AdamW.
     """
     matrices: list[torch.nn.Parameter] = []
     embeddings: list[torch.nn.Parameter] = []
@@ -45,7 +45,8 @@ def build(model: Llama, config: AdamW, lr: float) -> Optimizers:
         torch.optim.AdamW(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
     ]
     if config.muon:
-        built.append(Muon(matrices, lr=lr, weight_decay=decay))
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        built.append(Muon(matrices, lr=lr, weight_decay=decay, dtype=dtype))
     return built
 
 
