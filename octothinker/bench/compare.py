@@ -138,12 +138,13 @@ def fastest(
 
 
 def turns(
-    bench: Bench, work: Work, peer: str | None, python: str, setting: Setting, runs: int
+    bench: Bench, work: Work, peer: str | None, python: str, setting: Setting, runs: int, precision: str
 ) -> tuple[list[list[float]], list[float]]:
     """Seconds of each round and peak memory, ours first, theirs (if any) second."""
     spec = bench.spec(work)
+    own = {**spec, "side": "octothinker", "setting": {**work.ours, "precision": precision}}
     with ExitStack() as stack:
-        sides = [stack.enter_context(Side(sys.executable, {**spec, "side": "octothinker", "setting": work.ours}))]
+        sides = [stack.enter_context(Side(sys.executable, own))]
         if peer is not None:
             sides.append(stack.enter_context(Side(python, {**spec, "side": peer, "setting": setting})))
         times: list[list[float]] = [[] for _ in sides]
@@ -191,6 +192,7 @@ def compare(
     model = bench.config(work)
     least = need(work, model, [] if work.kind == "midtrain" else [len(p) for p in spec["prompts"]])
     limits: Row = {"floor": work.amount / least.seconds(machine), "bound": least.bound(machine)}
+    limits["precision"] = machine.precision
     if work.curve:
         limits |= {"curve": work.curve, "x": work.x}
     for peer in work.reach:
@@ -198,12 +200,12 @@ def compare(
         if absent := missing(work, peer, vllm_python):
             why = f"{absent} is not installed: {INSTALL[peer]}"
             say(f"{work.name}: ours alone; {why}")
-            times, peaks = turns(bench, work, None, "", {}, runs)
+            times, peaks = turns(bench, work, None, "", {}, runs, machine.precision)
             yield {**row(work, peer, times, peaks), **limits, "setting": None, "missing": why}
         else:
-            candidates = settings(peer, work.kind, only)
+            candidates = settings(peer, work.kind, only, machine.precision)
             best, tried = fastest(bench, work, peer, python, candidates, say)
-            times, peaks = turns(bench, work, peer, python, candidates[best], runs)
+            times, peaks = turns(bench, work, peer, python, candidates[best], runs, machine.precision)
             yield {**row(work, peer, times, peaks), **limits, "setting": best, "tried": tried}
         if work.kind == "midtrain" and work.model == "smollm2":
             done = model.flops_per_token(work.seq_len) * work.amount
@@ -234,7 +236,7 @@ def utilisation(work: Work, flops: float, seconds: list[float], machine: floors.
     return {
         "work": f"{work.name} model FLOPs",
         "model": work.model,
-        "peer": "bf16 matmul peak",
+        "peer": f"{machine.precision} matmul peak",
         "ours": flops / median(seconds) / 1e9,
         "theirs": machine.flops / 1e9,
         "unit": "GFLOP/s",

@@ -8,6 +8,7 @@ is the floor. Where weights and cache fit into the processor's cache the bytes a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from octothinker.config import ModelConfig
 
@@ -20,9 +21,11 @@ class Machine:
     """What was measured here with the same number of threads."""
 
     flops: float
-    """A second, bf16 matmul."""
+    """A second, matmul, in the precision that is fastest here."""
     bandwidth: float
     """Bytes a second, copying and adding arrays too large for the caches."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """The fastest: what our side computes in. The peers choose theirs."""
 
 
 @dataclass(frozen=True)

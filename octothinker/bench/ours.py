@@ -58,7 +58,8 @@ def paced(tick: Tick, steps: int) -> type:
 
 def rollout(spec: dict[str, Any], tick: Tick) -> None:
     folder = Path(spec["folder"])
-    engine = Engine(load_model(folder, torch.bfloat16), Endless.load(folder), batch=spec["batch"], dtype=torch.bfloat16)
+    dtype = torch.bfloat16 if spec["setting"]["precision"] == "bf16" else torch.float32
+    engine = Engine(load_model(folder, dtype), Endless.load(folder), batch=spec["batch"], dtype=dtype)
     for seed in range(FOREVER):
         ask = {"max_tokens": spec["tokens"], "n": spec["group"]}
         groups = engine.generate(

@@ -14,7 +14,7 @@ def rollout(spec: dict[str, Any], tick: Tick) -> None:
     count = len(spec["prompts"]) * spec["group"]
     llm = LLM(
         model=spec["folder"],
-        dtype="bfloat16",
+        dtype=spec["setting"].get("dtype", "bfloat16"),
         enforce_eager=spec["setting"]["eager"],
         enable_prefix_caching=True,
         max_num_seqs=count,

@@ -129,6 +129,8 @@ SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
         "bf16 sdpa static compiled": {"dtype": "bf16", "attention": "sdpa", "cache": "static", "compile": True},
         "bf16 eager static compiled": {"dtype": "bf16", "attention": "eager", "cache": "static", "compile": True},
         "fp32 sdpa dynamic": {"dtype": "fp32", "attention": "sdpa", "cache": None},
+        "fp32 sdpa static": {"dtype": "fp32", "attention": "sdpa", "cache": "static"},
+        "fp32 sdpa static compiled": {"dtype": "fp32", "attention": "sdpa", "cache": "static", "compile": True},
     },
     ("transformers", "midtrain"): {
         "bf16": {"bf16": True, "compile": False},
@@ -141,6 +143,8 @@ SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
         "bf16 compiled": {"eager": False},
         "bf16 eager, libiomp5": {"eager": True, "preload": "lib/libiomp5.so"},
         "bf16 eager": {"eager": True},
+        "fp32 compiled, libiomp5": {"eager": False, "preload": "lib/libiomp5.so", "dtype": "float32"},
+        "fp32 compiled": {"eager": False, "dtype": "float32"},
     },
     ("trl", "grpo"): {
         "bf16 autocast, 128 rows": {"bf16": True, "weights": "float32", "rows": 128},
@@ -153,13 +157,15 @@ SETTINGS: dict[tuple[str, str], dict[str, Setting]] = {
 }
 
 
-def settings(peer: str, kind: str, only: Sequence[str]) -> dict[str, Setting]:
-    """What a peer is tried in: those of its settings that `only` names, all if it names none; `first`: its first."""
+def settings(peer: str, kind: str, only: Sequence[str], precision: str) -> dict[str, Setting]:
+    """What a peer is tried in: those of its settings that `only` names, all if it names none; `first`: its first in
+    `precision`."""
     own = SETTINGS[peer, kind]
+    first = next(name for name in own if name.startswith(precision))
     known = ["first", *dict.fromkeys(name for settings in SETTINGS.values() for name in settings)]
     for name in only:
         check(name in known, f"--setting {name!r}: no peer has a setting of that name{suggest(name, known)}")
-    return {name: own[name] for name in [next(iter(own)) if n == "first" else n for n in only] if name in own} or own
+    return {name: own[name] for name in [first if n == "first" else n for n in only] if name in own} or own
 
 
 def chosen(names: list[str], works: tuple[Work, ...]) -> list[Work]:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -78,7 +78,8 @@ def bench(
         rows += [compare.alone(f"peak {k}", v / 1e9, UNITS[k]) for k, v in peaks.items()]
     if "nano" in names:
         rows.append(compare.whole_nano(say))
-    limits = floors.Machine(flops=peaks["bf16"], bandwidth=peaks["bandwidth"])
+    precision: Literal["fp32", "bf16"] = "bf16" if peaks["bf16"] >= peaks["fp32"] else "fp32"
+    limits = floors.Machine(flops=peaks[precision], bandwidth=peaks["bandwidth"], precision=precision)
     with tempfile.TemporaryDirectory(prefix="octo-bench-") as folder:
         bench = Bench(Path(folder), threads, smollm2)
         for work in chosen:

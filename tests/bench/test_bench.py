@@ -114,7 +114,7 @@ def test_sides_take_turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
             said.append(f"end {self.name}")
 
     monkeypatch.setattr(compare, "Side", Fake)
-    times, peaks = compare.turns(Bench(tmp_path, 1), ROLLOUT, "transformers", sys.executable, {}, 2)
+    times, peaks = compare.turns(Bench(tmp_path, 1), ROLLOUT, "transformers", sys.executable, {}, 2, "fp32")
     assert said == ["octothinker", "transformers"] * 2 + ["end transformers", "end octothinker"]
     assert (times, peaks) == ([[1.0, 1.0], [1.0, 1.0]], [1.0, 1.0])
 
@@ -164,16 +164,18 @@ def test_names_of_works() -> None:
 
 def test_names_of_settings() -> None:
     every = works.SETTINGS["vllm", "rollout"]
-    assert works.settings("vllm", "rollout", []) == every
-    assert works.settings("vllm", "rollout", ["bf16 sdpa static"]) == every, "another peer's"
-    assert list(works.settings("vllm", "rollout", ["bf16 eager", "bf16 sdpa static"])) == ["bf16 eager"]
-    assert list(works.settings("vllm", "rollout", ["first"])) == [next(iter(every))]
+    assert works.settings("vllm", "rollout", [], "bf16") == every
+    assert works.settings("vllm", "rollout", ["bf16 sdpa static"], "bf16") == every, "another peer's"
+    assert list(works.settings("vllm", "rollout", ["bf16 eager", "bf16 sdpa static"], "bf16")) == ["bf16 eager"]
+    assert list(works.settings("vllm", "rollout", ["first"], "bf16")) == [next(iter(every))]
+    assert list(works.settings("vllm", "rollout", ["first"], "fp32")) == ["fp32 compiled, libiomp5"]
     with pytest.raises(ConfigError, match="did you mean 'bf16 compiled'"):
-        works.settings("vllm", "rollout", ["bf16 compild"])
+        works.settings("vllm", "rollout", ["bf16 compild"], "bf16")
 
 
 def test_a_side_that_fails_shows_why(tmp_path: Path) -> None:
-    spec = {"side": "octothinker", "kind": "rollout", "name": "x", "threads": 1, "folder": str(tmp_path / "nowhere")}
+    spec: dict[str, Any] = {"side": "octothinker", "kind": "rollout", "name": "x", "threads": 1}
+    spec |= {"folder": str(tmp_path / "nowhere"), "setting": {"precision": "fp32"}}
     with pytest.raises(compare.SideFailed, match=r"octothinker x ended with code 1:(.|\n)*nowhere"):
         compare.Side(sys.executable, spec)
 
