@@ -302,7 +302,8 @@ def test_stop_strings(tiny: tuple[Path, Any], tiny_tokenizer: Tokenizer) -> None
 def test_token_frequencies_are_the_models_probabilities(
     make_tiny: Any, tiny_tokenizer: Tokenizer, tmp_path: Path, temperature: float
 ) -> None:
-    """Chi-square of 40,000 draws after one prompt, in bf16, against the probabilities that it computes; a temperature that is 10% off is found out."""
+    """Chi-square of 40,000 draws after one prompt, in bf16, against the probabilities that it computes. A temperature that is
+    10% off is found out."""
     make_tiny("llama3").save_pretrained(tmp_path)
     model = hf.load_model(tmp_path)
     n, prompt = 40_000, [7, 300, 12]
