@@ -30,17 +30,28 @@ constexpr int ROWS = 3;     // on 16 registers of 8 floats (AVX2) or 32 of 4 (NE
 #endif
 constexpr int CHUNK = 4 * ROWS;  // rows of one unit of work
 
+#ifdef __AVX512BF16__
+constexpr bool PAIRS = true;  // one instruction multiplies pairs of bf16
+#else
+constexpr bool PAIRS = false;
+#endif
+
 template <bool HALF> constexpr int P = HALF ? 2 : 1;
+// Values in a word of a row, the left side of a product: activations, queries, weights of the softmax. Without the instruction
+// their bf16 are kept as fp32, which is broadcast from memory for nothing; the right side is unpacked once for all rows.
+template <bool HALF> constexpr int R = HALF && PAIRS ? 2 : 1;
 
 inline long up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // ---- words ---------------------------------------------------------------------------------------------------------------
 
-template <bool HALF> inline f32x16 dot(f32x16 sum, word a, const word* b) {
-    if constexpr (HALF) return ::dot(sum, Pair{a}, (const Pair*)b);
-    float x;
-    memcpy(&x, &a, 4);
-    return ::dot(sum, x, (const float*)b);
+// sum + a[k] * b[0..15], k and b counted in words.
+template <bool HALF> inline f32x16 dot(f32x16 sum, const word* a, long k, const word* b) {
+    if constexpr (!HALF) return ::dot(sum, ((const float*)a)[k], (const float*)b);
+    if constexpr (PAIRS) return ::dot(sum, Pair{a[k]}, (const Pair*)b);
+    u32x16 pairs = *(const u32x16*)b;
+    sum += ((const float*)a)[2 * k] * (f32x16)(pairs << 16);
+    return sum + ((const float*)a)[2 * k + 1] * (f32x16)(pairs & 0xffff0000u);
 }
 
 template <bool HALF> inline void store_words(word* to, f32x16 v) {
@@ -48,6 +59,13 @@ template <bool HALF> inline void store_words(word* to, f32x16 v) {
         *(u16x16*)to = to_bf16(v);
     else
         *(f32x16*)to = v;
+}
+
+template <bool HALF> inline void store_row(word* to, f32x16 v) {
+    if constexpr (HALF && !PAIRS)
+        *(u32x16*)to = rounded(v) & 0xffff0000u;
+    else
+        store_words<HALF>(to, v);
 }
 
 template <bool HALF> inline word make_word(const float* v) {
@@ -63,6 +81,11 @@ template <bool HALF> inline void to_words(const float* from, long n, word* to) {
     long i = 0;
     for (; i + 16 <= n; i += 16) store_words<HALF>(to + i / P<HALF>, load(from + i));
     for (; i < n; i += P<HALF>) to[i / P<HALF>] = make_word<HALF>(from + i);
+}
+
+template <bool HALF> inline void to_row(const float* from, long n, word* to) {
+    if constexpr (!HALF || PAIRS) return to_words<HALF>(from, n, to);
+    for (long i = 0; i < n; ++i) to[i] = (word)to_bf16(from[i]) << 16;
 }
 
 // ---- work shared by threads ----------------------------------------------------------------------------------------------
@@ -94,9 +117,8 @@ inline void tile(const word* __restrict a, long stride, const word* __restrict b
         __builtin_prefetch(b + words * LANES + 16, 0, 2);
 #pragma GCC unroll 12
         for (int r = 0; r < M; ++r) {
-            word x = a[r * stride + k];
-            sums[r][0] = dot<HALF>(sums[r][0], x, b);
-            sums[r][1] = dot<HALF>(sums[r][1], x, b + 16);
+            sums[r][0] = dot<HALF>(sums[r][0], a + r * stride, k, b);
+            sums[r][1] = dot<HALF>(sums[r][1], a + r * stride, k, b + 16);
         }
     }
 #pragma GCC unroll 12
@@ -143,6 +165,7 @@ struct Model {
     const Layer* layer;
 
     long per() const { return half ? 2 : 1; }
+    long row_per() const { return half && PAIRS ? 2 : 1; }
     long q_size() const { return heads * dim; }
     long qkv_size() const { return (heads + 2 * kv_heads) * dim; }
     long key_words() const { return dim / per() * PAGE; }                 // K of a page and head: [dim / P][PAGE] words
@@ -165,7 +188,7 @@ struct Buffers {  // strides in floats or words
 
     Buffers(const Model& m, long rows, long longest, int threads, long logit_rows, char* base) {
         hidden = up(m.hidden, LANES), qkv = up(m.qkv_size(), LANES), query = up(m.q_size(), 16);
-        input = up(m.hidden > m.q_size() ? m.hidden : m.q_size(), 16) / m.per() + PAD, act = up(m.mlp, 16) / m.per() + PAD;
+        input = up(m.hidden > m.q_size() ? m.hidden : m.q_size(), 16) / m.row_per() + PAD, act = up(m.mlp, 16) / m.row_per() + PAD;
         score = up(longest, PAGE), logit = up(m.vocab, LANES);
         char* at = base;
         auto take = [&](long n) { at += up(4 * n, 64); return at - up(4 * n, 64); };
@@ -181,7 +204,7 @@ template <bool HALF> void norm(const float* x, const float* weight, long n, doub
     f32x16 squares = {};
     for (long i = 0; i < n; i += 16) squares += load(x + i) * load(x + i);
     float scale = 1 / std::sqrt(sum(squares) / n + (float)eps);
-    for (long i = 0; i < n; i += 16) store_words<HALF>(to + i / P<HALF>, load(x + i) * scale * load(weight + i));
+    for (long i = 0; i < n; i += 16) store_row<HALF>(to + i / R<HALF>, load(x + i) * scale * load(weight + i));
 }
 
 void head_norm(float* x, const float* weight, long n, double eps) {
@@ -212,7 +235,7 @@ void place(const Model& m, const Layer& l, float* x, long position, word* page, 
         if (weight) head_norm(x + h * m.dim, weight, m.dim, m.eps);
         rotate(x + h * m.dim, x + h * m.dim + half, cos, sin, half);
     }
-    to_words<HALF>(x, m.q_size(), q);
+    to_row<HALF>(x, m.q_size(), q);
     const float *k = x + m.q_size(), *v = k + m.kv_heads * m.dim;
     word words[MAX_DIM];
     long head = m.key_words() + m.value_words();
@@ -242,16 +265,16 @@ struct Cache {
 
 // Scores of G heads' queries against PAGES pages.
 template <bool HALF, int G, int PAGES>
-inline void score(const word* q, long words, Cache now, Cache next, long first, float* to, long stride) {
+inline void score(const word* q, long dim, Cache now, Cache next, long first, float* to, long stride) {
     f32x16 sums[G][PAGES] = {};
     const word *keys[PAGES], *fetched[PAGES];
     for (int n = 0; n < PAGES; ++n) keys[n] = now.page(first + n), fetched[n] = next.page(first + n);
-    for (long k = 0; k < words; ++k)
+    for (long k = 0; k < dim / P<HALF>; ++k)
 #pragma GCC unroll 4
         for (int n = 0; n < PAGES; ++n) {
             __builtin_prefetch(fetched[n] + k * PAGE);
 #pragma GCC unroll 4
-            for (int g = 0; g < G; ++g) sums[g][n] = dot<HALF>(sums[g][n], q[g * words + k], keys[n] + k * PAGE);
+            for (int g = 0; g < G; ++g) sums[g][n] = dot<HALF>(sums[g][n], q + g * dim / R<HALF>, k, keys[n] + k * PAGE);
         }
     for (int g = 0; g < G; ++g)
         for (int n = 0; n < PAGES; ++n) store(to + g * stride + (first + n) * PAGE, sums[g][n]);
@@ -264,7 +287,7 @@ inline void mix(const word* weights, long stride, Cache now, Cache next, long n,
     f32x16 sums[WAYS][G][VECTORS] = {};
     for (long page = 0; page < n; ++page) {
         const word *v = now.page(page), *fetched = next.page(page);
-        for (int p = 0; p < PAGE / P<HALF>; p += WAYS, v += WAYS * padded, fetched += WAYS * padded, weights += WAYS)
+        for (int p = 0; p < PAGE / P<HALF>; p += WAYS, v += WAYS * padded, fetched += WAYS * padded, weights += WAYS * P<HALF> / R<HALF>)
 #pragma GCC unroll 2
             for (int w = 0; w < WAYS; ++w)
 #pragma GCC unroll 4
@@ -272,7 +295,7 @@ inline void mix(const word* weights, long stride, Cache now, Cache next, long n,
                     __builtin_prefetch(fetched + w * padded + 16 * i);
 #pragma GCC unroll 4
                     for (int g = 0; g < G; ++g)
-                        sums[w][g][i] = dot<HALF>(sums[w][g][i], weights[g * stride + w], v + w * padded + 16 * i);
+                        sums[w][g][i] = dot<HALF>(sums[w][g][i], weights + g * stride, w, v + w * padded + 16 * i);
                 }
     }
     for (int g = 0; g < G; ++g)
@@ -282,11 +305,11 @@ inline void mix(const word* weights, long stride, Cache now, Cache next, long n,
 // Attention of G heads that share a KV head, over `length` positions.
 template <bool HALF, int G>
 void attend(const Model& m, const word* q, Cache now, Cache next, long length, float* s, long stride, word* to) {
-    long n = (length + PAGE - 1) / PAGE, words = m.dim / P<HALF>, padded = up(m.dim, 16), i = 0;
-    for (; i + 4 <= n; i += 4) score<HALF, G, 4>(q, words, now, next, i, s, stride);
-    if (n - i == 3) score<HALF, G, 3>(q, words, now, next, i, s, stride);
-    if (n - i == 2) score<HALF, G, 2>(q, words, now, next, i, s, stride);
-    if (n - i == 1) score<HALF, G, 1>(q, words, now, next, i, s, stride);
+    long n = (length + PAGE - 1) / PAGE, padded = up(m.dim, 16), i = 0;
+    for (; i + 4 <= n; i += 4) score<HALF, G, 4>(q, m.dim, now, next, i, s, stride);
+    if (n - i == 3) score<HALF, G, 3>(q, m.dim, now, next, i, s, stride);
+    if (n - i == 2) score<HALF, G, 2>(q, m.dim, now, next, i, s, stride);
+    if (n - i == 1) score<HALF, G, 1>(q, m.dim, now, next, i, s, stride);
     float scale = 1 / std::sqrt((float)m.dim), best[G], totals[G], mixed[G * MAX_DIM];
     long last = (n - 1) * PAGE;
     for (int g = 0; g < G; ++g) {
@@ -302,7 +325,7 @@ void attend(const Model& m, const word* q, Cache now, Cache next, long length, f
         for (long p = 0; p <= last; p += PAGE) {
             f32x16 e = exp((load(mine + p) - best[g]) * scale);
             total += e;
-            store_words<HALF>((word*)mine + p / P<HALF>, e);  // in place: words are never longer than the floats read
+            store_row<HALF>((word*)mine + p / R<HALF>, e);  // in place: words are never longer than the floats read
         }
         totals[g] = 1 / sum(total);
     }
@@ -316,7 +339,7 @@ void attend(const Model& m, const word* q, Cache now, Cache next, long length, f
     }
     for (int g = 0; g < G; ++g) {
         for (i = 0; i < padded; i += 16) store(mixed + g * padded + i, load(mixed + g * padded + i) * totals[g]);
-        to_words<HALF>(mixed + g * padded, m.dim, to + g * words);
+        to_row<HALF>(mixed + g * padded, m.dim, to + g * m.dim / R<HALF>);
     }
 }
 
@@ -326,12 +349,12 @@ void attention(const Model& m, const Rows& rows, const Buffers& b, long layer, l
         long row = item / m.kv_heads, head = item % m.kv_heads;
         return {rows.table + rows.sequences[row] * rows.width, m.page_words(layer) + head * (m.key_words() + m.value_words())};
     };
-    long row = item / m.kv_heads, head = item % m.kv_heads, group = m.heads / m.kv_heads, words = m.dim / P<HALF>;
+    long row = item / m.kv_heads, head = item % m.kv_heads, group = m.heads / m.kv_heads;
     Cache now = cache(item), next = cache(item + 1 < rows.count * m.kv_heads ? item + 1 : item);
     float* s = b.scores + rank * 4 * b.score;
     for (long h = head * group, end = h + group; h < end;) {
-        const word* q = b.q + row * b.query + h * words;
-        word* to = b.in + row * b.input + h * words;
+        const word* q = b.q + row * b.query + h * m.dim / R<HALF>;
+        word* to = b.in + row * b.input + h * m.dim / R<HALF>;
         long g = end - h < 4 ? end - h : 4;
         auto of = g == 4 ? attend<HALF, 4> : g == 3 ? attend<HALF, 3> : g == 2 ? attend<HALF, 2> : attend<HALF, 1>;
         of(m, q, now, next, rows.positions[row] + 1, s, b.score, to);
@@ -388,7 +411,7 @@ template <bool HALF> void layers(Team team, const Model& m, const Rows& rows, co
         team.wait();
         // A panel holds 16 columns of gate and the same 16 of up.
         product<HALF>(team, n, b.in, b.input, l.gate_up, words, 2 * m.mlp, [&](long row, long panel, f32x16 gate, f32x16 up) {
-            store_words<HALF>(b.gated + row * b.act + panel * 16 / P<HALF>, gate * up / (1 + exp(-gate)));
+            store_row<HALF>(b.gated + row * b.act + panel * 16 / R<HALF>, gate * up / (1 + exp(-gate)));
         });
         team.wait();
         product<HALF>(team, n, b.gated, b.act, l.down, m.mlp / P<HALF>, m.hidden, add);
