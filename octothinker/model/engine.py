@@ -1,17 +1,19 @@
 """Rollouts: batched decoding with a KV cache.
 
-    requests --group by prompt--> prefill once a prompt --copy to its n samples--> decode together --drop finished rows-->
+    requests --compiled, on a CPU--> continuous batching over a paged cache (continuous.py, compiled.py, native/decode.cpp)
+             --plain PyTorch------> prefill once a prompt --copy to its n samples--> decode together --drop finished rows-->
 
-Rows are left-padded to one length, so every row of a batch writes the same cache column and a mask hides the padding. Each
-sample draws from its own counter-based random stream, keyed by (request seed, sample, position): what else is in the batch,
-its order and its size do not change a sample (in fp32; in bf16 a matmul of another size may round another way).
+The plain path defines the results. Its rows are left-padded to one length, so every row of a batch writes the same cache
+column and a mask hides the padding. Each sample draws from its own counter-based random stream, keyed by (request seed,
+sample, position): what else is in the batch, its order and its size do not change a sample (compiled: to the last bit; plain:
+in fp32, since in bf16 a matmul of another size may round another way).
 A vLLM engine for GPUs can stand beside this one: the interface is `generate` and `load_weights`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,6 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from octothinker import native
+from octothinker.model.compiled import Decoder, fits
+from octothinker.model.continuous import Batch
 from octothinker.model.llama import Llama, rope_tables
 from octothinker.model.tokenizer import Tokenizer
 
@@ -67,30 +72,49 @@ def stream_key(seed: int, sample: int) -> int:
 
 
 @dataclass
-class _Row:
+class Row:
     """One sample being decoded."""
 
     request: int
     sample: int
     ask: Request
-    tokens: list[int]
-    logprobs: list[float]
+    key: int
+    """Of its random stream."""
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
 
 class Engine:
-    """Decodes with its own copy of the model in `dtype`; `load_weights` refreshes it from a trainer's state dict."""
+    """Decodes with its own copy of the model in `dtype`; `load_weights` refreshes it from a trainer's state dict.
+
+    `compiled`: the operators of octothinker.native, or plain PyTorch; None: compiled on a CPU where they are there."""
 
     def __init__(
-        self, model: Llama, tokenizer: Tokenizer, batch: int = 256, dtype: torch.dtype = torch.float32
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        batch: int = 256,
+        dtype: torch.dtype = torch.float32,
+        compiled: bool | None = None,
     ) -> None:
         self.tokenizer, self.batch, self.dtype = tokenizer, batch, dtype
         self.device = next(model.parameters()).device
-        self.model = Llama(model.config).to(self.device, dtype)
+        if compiled is None:
+            compiled = self.device.type == "cpu" and native.library() is not None and fits(model.config, dtype)
+        self.decoder = Decoder(model.config, dtype) if compiled else None
+        if not compiled:
+            self.model = Llama(model.config).to(self.device, dtype)
+        self.ends = np.zeros(model.config.vocab_size, bool)
+        self.ends[[i for i in tokenizer.eos_ids if i < model.config.vocab_size]] = True
+        self.suspects: dict[str, np.ndarray] = {}
         self.load_weights(model.state_dict())
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
         """Copy weights in, cast to the engine's dtype."""
-        self.model.load_state_dict(state)
+        if self.decoder:
+            self.decoder.load(state)
+        else:
+            self.model.load_state_dict(state)
 
     @torch.inference_mode()
     def generate(
@@ -103,29 +127,36 @@ class Engine:
                     f"request {i}: needs a prompt and max_tokens >= 1 (got {len(ask.prompt)}, {ask.max_tokens})"
                 )
         done: list[list[Completion | None]] = [[None] * ask.n for ask in requests]
-        # Alike lengths together: little padding, and rows that end at about the same time.
-        order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt), requests[i].max_tokens, i))
-        todo = [(i, sample) for i in order for sample in range(requests[i].n)]
-        generated = 0
-        for start in range(0, len(todo), self.batch):
-            rows = []
-            for i, s in todo[start : start + self.batch]:
-                rows.append(_Row(i, s, requests[i], [], []))
-            for row, finish in self._decode(rows):
-                done[row.request][row.sample] = self._completion(row, finish)
-                generated += len(row.tokens)
+        generated = finished = 0
+        for row, finish in self._compiled(requests) if self.decoder else self._plain(requests):
+            done[row.request][row.sample] = self._completion(row, finish)
+            generated, finished = generated + len(row.tokens), finished + 1
             if progress:
-                progress(generated, min(start + self.batch, len(todo)))
+                progress(generated, finished)
         return [[c for c in samples if c is not None] for samples in done]
 
-    def _completion(self, row: _Row, finish: Literal["stop", "length"]) -> Completion:
+    def _compiled(self, requests: list[Request]) -> Iterator[tuple[Row, Literal["stop", "length"]]]:
+        rows = [Row(i, s, ask, stream_key(ask.seed, s)) for i, ask in enumerate(requests) for s in range(ask.n)]
+        assert self.decoder
+        if rows:
+            yield from Batch(self.decoder, rows, self.batch, self.ends, self._suspects, self._stopped).run()
+
+    def _plain(self, requests: list[Request]) -> Iterator[tuple[Row, Literal["stop", "length"]]]:
+        # Alike lengths together: little padding, and rows that end at about the same time.
+        order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt), requests[i].max_tokens, i))
+        asks = [(i, requests[i]) for i in order]
+        rows = [Row(i, s, ask, stream_key(ask.seed, s)) for i, ask in asks for s in range(ask.n)]
+        for start in range(0, len(rows), self.batch):
+            yield from self._decode(rows[start : start + self.batch])
+
+    def _completion(self, row: Row, finish: Literal["stop", "length"]) -> Completion:
         text = self.tokenizer.decode(row.tokens)
         cuts = [text.find(stop) for stop in row.ask.stop if stop in text]
         return Completion(
             tokens=row.tokens, logprobs=row.logprobs, finish=finish, text=text[: min(cuts)] if cuts else text
         )
 
-    def _prefill(self, rows: list[_Row], room: int) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor, Tensor]:
+    def _prefill(self, rows: list[Row], room: int) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor, Tensor]:
         """Run each distinct prompt once, and what they all begin with (few-shot examples) once for all. Columns:
 
             [ common prefix | padding | rest of the prompt | room to decode ]
@@ -181,13 +212,13 @@ class Engine:
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return x
 
-    def _decode(self, rows: list[_Row]) -> list[tuple[_Row, Literal["stop", "length"]]]:
+    def _decode(self, rows: list[Row]) -> list[tuple[Row, Literal["stop", "length"]]]:
         room = max(row.ask.max_tokens for row in rows)
         logits, keys, values, padding, mask = self._prefill(rows, room)
         width = mask.shape[1] - room
-        streams = np.array([stream_key(row.ask.seed, row.sample) for row in rows], dtype=np.uint64)
+        streams = np.array([row.key for row in rows], dtype=np.uint64)
         temperature = torch.tensor([row.ask.temperature for row in rows], device=self.device)
-        ended: list[tuple[_Row, Literal["stop", "length"]]] = []
+        ended: list[tuple[Row, Literal["stop", "length"]]] = []
         running = [True] * len(rows)
         for position in range(room):
             tokens, logprobs = _sample(logits, temperature, uniforms(streams, position))
@@ -196,7 +227,7 @@ class Engine:
                     continue
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
-                if token in self.tokenizer.eos_ids or self._hit_stop(row):
+                if token in self.tokenizer.eos_ids or self._stopped(row.tokens, row.ask.stop):
                     ended.append((row, "stop"))
                     running[i] = False
                 elif len(row.tokens) == row.ask.max_tokens:
@@ -238,13 +269,25 @@ class Engine:
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return self.model.logits(self.model.model.norm(x[:, 0]))
 
-    def _hit_stop(self, row: _Row) -> bool:
-        if not row.ask.stop:
+    def _stopped(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
+        if not stop:
             return False
-        longest = max(len(stop) for stop in row.ask.stop)
+        longest = max(map(len, stop))
         # A token is at least one byte, so this many tokens cover the longest stop string.
-        tail = self.tokenizer.decode(row.tokens[-4 * longest :])
-        return any(stop in tail for stop in row.ask.stop)
+        tail = self.tokenizer.decode(tokens[-4 * longest :])
+        return any(s in tail for s in stop)
+
+    def _suspects(self, stop: tuple[str, ...]) -> np.ndarray:
+        """Tokens (V,) bool that may complete a stop string: that hold its last character, or a part of any character."""
+        found = np.zeros(len(self.ends), bool)
+        for last in {s[-1] for s in stop if s}:
+            if last not in self.suspects:
+                texts = self.tokenizer.decode_each(range(len(self.ends)))
+                # Decoded alone, a token may lose a blank at its edge.
+                held = [last == " " or last in text or "\ufffd" in text for text in texts]
+                self.suspects[last] = np.array(held)
+            found |= self.suspects[last]
+        return found
 
 
 def _common_prefix(prompts: list[list[int]]) -> int:

@@ -81,6 +81,10 @@ class Tokenizer:
         """Text of `ids` without special tokens; bytes that are no UTF-8 come out as U+FFFD."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
+    def decode_each(self, ids: Iterable[int]) -> list[str]:
+        """Text of each id by itself."""
+        return self._tokenizer.decode_batch([[i] for i in ids], skip_special_tokens=True)
+
     def chat(self, messages: Sequence[dict[str, str]], generate: bool = True) -> str:
         """The conversation in the model's own chat format; `generate`: open the assistant's next turn."""
         template = self._files.get("chat_template.jinja", self._named.get("chat_template"))

@@ -144,7 +144,7 @@ inline f32x16 visible(const Tile& tile, int query, int c, f32x16 scores) {
     const i32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     int first = tile.first() - c, last = tile.last(query) - c;
     if (first <= 0 && last >= 16) return scores;
-    return (lanes >= first) & (lanes < last) ? scores : all(-1e30f);
+    return (lanes >= first) & (lanes < last) ? scores : splat(-1e30f);
 }
 
 // Probabilities or their gradients as units along keys: the same floats, or bf16 one after the other.
@@ -188,7 +188,7 @@ void attention(Shape s, int n_spans, const Span* spans, const S* qkv, const floa
                             packed.k_across + packed.across(g, tile.key), slots, scores.data(), BLOCK, false);
                     for (int r = 0; r < q.count; r++) {
                         float* row = &scores[r * BLOCK];
-                        f32x16 most = all(top[r]), part = {};
+                        f32x16 most = splat(top[r]), part = {};
                         for (int c = 0; c < 16 * vectors; c += 16) {
                             f32x16 x = visible(tile, q.begin + r, c, load(row + c) * scale);
                             store(row + c, x);
@@ -196,11 +196,11 @@ void attention(Shape s, int n_spans, const Span* spans, const S* qkv, const floa
                         }
                         const float now = largest(most);
                         for (int c = 0; c < 16 * vectors; c += 16) {
-                            f32x16 e = expv(load(row + c) - now);
+                            f32x16 e = exp(load(row + c) - now);
                             part += e;
                             store(along_keys(p.data()) + r * BLOCK + c, e);
                         }
-                        const float shrink = started ? expv(all(top[r] - now))[0] : 0.0f;
+                        const float shrink = started ? exp(splat(top[r] - now))[0] : 0.0f;
                         total[r] = total[r] * shrink + sum(part);
                         top[r] = now;
                         if (started && shrink != 1.0f)
@@ -268,7 +268,7 @@ void block_backward(const Packed<S>& packed, const Work& q, int h, const float* 
                 f32x16 e[2] = {}, ds[2] = {};
                 for (int i = 0; i < 1 + two; i++) {
                     int at = (r + i) * BLOCK + c;
-                    e[i] = expv(visible(tile, q.begin + r + i, c, load(p + at) * root) - lse[r + i]);
+                    e[i] = exp(visible(tile, q.begin + r + i, c, load(p + at) * root) - lse[r + i]);
                     ds[i] = e[i] * (load(dp + at) - mine.delta[r + i]) * root;
                     store(along_keys(ds_along) + at, ds[i]);
                 }

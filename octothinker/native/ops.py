@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -38,6 +39,22 @@ def _call(name: str, dtype: torch.dtype, *arguments: Tensor | int | float | None
     assert built is not None
     numbers = (ctypes.c_long(v) if isinstance(v, int) else v for v in map(plain, arguments))
     getattr(built, f"octo_{name}")(ctypes.c_long(dtype == torch.bfloat16), *numbers)
+
+
+@cache
+def _slow_bf16() -> bool:
+    """An x86 CPU without bf16 instructions: PyTorch's product in it takes 3-5 times as long as in fp32."""
+    found = torch.cpu.get_capabilities()
+    return found["architecture"] == "x86_64" and not (found["avx512_bf16"] or found["amx_bf16"])
+
+
+def _mm(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a b (+ bias) in their dtype; the sums are fp32 either way."""
+    if a.dtype == torch.bfloat16 and _slow_bf16():
+        with torch.autocast("cpu", enabled=False):  # it would round them again
+            product = torch.mm(a.float(), b.float())
+            return (product if bias is None else product.add_(bias)).bfloat16()
+    return torch.mm(a, b) if bias is None else torch.addmm(bias, a, b)
 
 
 @dataclass(frozen=True)
@@ -108,18 +125,18 @@ class _Linear(torch.autograd.Function):
         ctx.save_for_backward(x, *weights)  # and not `fused`: casting again is cheap, all layers' bf16 weights are not
         ctx.biased = biased
         if biased:
-            return torch.addmm(_fuse(parameters[len(weights) :], x.dtype), x, fused.t())
-        return torch.mm(x, fused.t())
+            return _mm(x, fused.t(), _fuse(parameters[len(weights) :], x.dtype))
+        return _mm(x, fused.t())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> Any:
         x, *weights = ctx.saved_tensors
         sizes = list(map(len, weights))
-        gradients = _split(torch.mm(dout.t(), x), sizes)
+        gradients = _split(_mm(dout.t(), x), sizes)
         if ctx.biased:
             gradients += _split(dout.sum(0, dtype=torch.float32), sizes)
-        return torch.mm(dout, _fuse(weights, x.dtype)), None, *gradients
+        return _mm(dout, _fuse(weights, x.dtype)), None, *gradients
 
 
 def linear(x: Tensor, *layers: torch.nn.Linear) -> Tensor:
@@ -157,21 +174,21 @@ def attention(qkv: Tensor, layout: Layout) -> Tensor:
 class _MLP(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
-        both = torch.mm(x, _fuse((gate, up), x.dtype).t())
+        both = _mm(x, _fuse((gate, up), x.dtype).t())
         act = both.new_empty(len(x), len(gate))
         _call("swiglu", x.dtype, *act.shape, both, act)
         ctx.save_for_backward(x, both, gate, up, down)
-        return torch.mm(act, down.to(x.dtype).t())
+        return _mm(act, down.to(x.dtype).t())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> Any:
         x, both, gate, up, down = ctx.saved_tensors
-        dact = torch.mm(dout, down.to(x.dtype))
+        dact = _mm(dout, down.to(x.dtype))
         act, dboth = torch.empty_like(dact), torch.empty_like(both)
         _call("swiglu_backward", x.dtype, *act.shape, both, dact, act, dboth)
-        dgate, dup = _split(torch.mm(dboth.t(), x), [act.shape[1]] * 2)
-        return torch.mm(dboth, _fuse((gate, up), x.dtype)), dgate, dup, torch.mm(dout.t(), act).float()
+        dgate, dup = _split(_mm(dboth.t(), x), [act.shape[1]] * 2)
+        return _mm(dboth, _fuse((gate, up), x.dtype)), dgate, dup, _mm(dout.t(), act).float()
 
 
 def mlp(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
@@ -192,7 +209,7 @@ class _Logprobs(torch.autograd.Function):
         chunks = _chunks(len(hidden), len(weight))
         logits = hidden.new_empty(0)
         for rows in chunks:
-            logits = torch.mm(hidden[rows], matrix.t())
+            logits = _mm(hidden[rows], matrix.t())
             _call("logprob", dtype, *logits.shape, logits, targets[rows], 1 / temperature, logp[rows], lse[rows])
         # A single chunk's logits are kept, more are computed again.
         ctx.save_for_backward(hidden, matrix, targets, lse, *([logits] if len(chunks) == 1 else []))
@@ -205,11 +222,11 @@ class _Logprobs(torch.autograd.Function):
         hidden, matrix, targets, lse, *kept = ctx.saved_tensors
         dhidden, dweight = torch.empty_like(hidden), torch.zeros(matrix.shape)
         for rows in _chunks(len(hidden), len(matrix)):
-            logits = kept[0].clone() if kept else torch.mm(hidden[rows], matrix.t())
+            logits = kept[0].clone() if kept else _mm(hidden[rows], matrix.t())
             known = targets[rows], 1 / ctx.temperature, lse[rows], upstream[rows].contiguous()
             _call("logprob_backward", hidden.dtype, *logits.shape, logits, *known)
-            dhidden[rows] = torch.mm(logits, matrix)
-            dweight += torch.mm(logits.t(), hidden[rows])
+            dhidden[rows] = _mm(logits, matrix)
+            dweight += _mm(logits.t(), hidden[rows])
         return dhidden, dweight, None, None
 
 
@@ -226,11 +243,11 @@ class _TokenLoss(torch.autograd.Function):
         logp, lse = torch.empty(2, len(hidden)).unbind()
         minus = torch.full((len(hidden),), -1.0)
         for rows in _chunks(len(hidden), len(weight)):
-            logits = torch.mm(hidden[rows], matrix.t())
+            logits = _mm(hidden[rows], matrix.t())
             _call("logprob", dtype, *logits.shape, logits, targets[rows], 1.0, logp[rows], lse[rows])
             _call("logprob_backward", dtype, *logits.shape, logits, targets[rows], 1.0, lse[rows], minus[rows])
-            dhidden[rows] = torch.mm(logits, matrix)
-            dweight += torch.mm(logits.t(), hidden[rows])
+            dhidden[rows] = _mm(logits, matrix)
+            dweight += _mm(logits.t(), hidden[rows])
         ctx.gradients = dhidden, dweight
         return -logp.sum()
 

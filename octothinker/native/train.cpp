@@ -14,7 +14,7 @@ namespace {
 
 constexpr int PIECE = 64;  // rows of a piece of work
 
-inline f32x16 sigmoid(f32x16 x) { return 1.0f / (1.0f + expv(-x)); }
+inline f32x16 sigmoid(f32x16 x) { return 1.0f / (1.0f + exp(-x)); }
 
 // ---- residual add + RMSNorm --------------------------------------------------------------------------------------------
 
@@ -113,12 +113,12 @@ void logprob(long n, long vocab, const S* logits, const int64_t* target, float i
 #pragma omp parallel for schedule(static)
     for (long i = 0; i < n; i++) {
         const S* row = logits + i * vocab;
-        f32x16 most = all(-1e30f), total = {};
+        f32x16 most = splat(-1e30f), total = {};
         long j = 0;
         for (; j + 16 <= vocab; j += 16) most = larger(most, load(row + j));
         float top = largest(most), rest = 0;
         for (; j < vocab; j++) top = std::max(top, load1(row + j));
-        for (j = 0; j + 16 <= vocab; j += 16) total += expv((load(row + j) - top) * inverse_t);
+        for (j = 0; j + 16 <= vocab; j += 16) total += exp((load(row + j) - top) * inverse_t);
         for (; j < vocab; j++) rest += std::exp((load1(row + j) - top) * inverse_t);
         lse[i] = top * inverse_t + std::log(sum(total) + rest);
         logp[i] = target[i] < 0 ? 0.0f : load1(row + target[i]) * inverse_t - lse[i];
@@ -139,7 +139,7 @@ void logprob_backward(long n, long vocab, S* logits, const int64_t* target, floa
         float g = upstream[i] * inverse_t;
         float hit = g * (1.0f - std::exp(load1(row + target[i]) * inverse_t - lse[i]));
         long j = 0;
-        for (; j + 16 <= vocab; j += 16) store(row + j, -g * expv(load(row + j) * inverse_t - lse[i]));
+        for (; j + 16 <= vocab; j += 16) store(row + j, -g * exp(load(row + j) * inverse_t - lse[i]));
         for (; j < vocab; j++) store1(row + j, -g * std::exp(load1(row + j) * inverse_t - lse[i]));
         store1(row + target[i], hit);
     }

@@ -1,13 +1,16 @@
-"""The rollout engine: decode == prefill == the trainer's forward, one stream a sample, exact sampling."""
+"""The rollout engine, plain and compiled: decode == prefill == the trainer's forward, one stream a sample, exact sampling."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from octothinker import native
 from octothinker.config import ModelConfig
 from octothinker.model import engine as engine_module
 from octothinker.model.engine import Completion, Engine, Request, stream_key, uniforms
@@ -43,6 +46,13 @@ def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Llama:
     return made.eval()
 
 
+@pytest.fixture(params=["plain", "compiled"])
+def make(request: pytest.FixtureRequest) -> Callable[..., Engine]:
+    if request.param == "compiled" and native.library() is None:
+        pytest.skip("the compiled operators were not built here, or are switched off")
+    return partial(Engine, compiled=request.param == "compiled")
+
+
 def assert_same(one: list[list[Completion]], other: list[list[Completion]]) -> None:
     """Same tokens; log-probs to rounding (a matmul of another size adds in another order)."""
     for a, b in zip(one, other, strict=True):
@@ -67,9 +77,11 @@ def forward_logprobs(model: Llama, prompt: list[int], tokens: list[int], tempera
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_logprobs_equal_the_trainers(model: Llama, tokenizer: Tokenizer, temperature: float) -> None:
+def test_logprobs_equal_the_trainers(
+    model: Llama, tokenizer: Tokenizer, temperature: float, make: Callable[..., Engine]
+) -> None:
     asks = requests(tokenizer, temperature)
-    for ask, group in zip(asks, Engine(model, tokenizer).generate(asks), strict=True):
+    for ask, group in zip(asks, make(model, tokenizer).generate(asks), strict=True):
         assert len(group) == ask.n
         for done in group:
             expected = forward_logprobs(model, ask.prompt, done.tokens, temperature)
@@ -90,19 +102,21 @@ def test_a_shared_prefix_changes_nothing(model: Llama, tokenizer: Tokenizer, mon
     monkeypatch.setattr(
         Engine, "_forward", lambda self, tokens, *a: (passes.append(tokens.shape), plain(self, tokens, *a))[1]
     )
-    shared = Engine(model, tokenizer).generate(asks)
+    shared = Engine(model, tokenizer, compiled=False).generate(asks)
     assert [shape[0] for shape in passes] == [1, 3] and passes[0][1] >= len(shots) - 1
     monkeypatch.setattr(engine_module, "SHARED_PREFIX", 10_000)
-    assert_same(shared, Engine(model, tokenizer).generate(asks))
+    assert_same(shared, Engine(model, tokenizer, compiled=False).generate(asks))
     for ask, group in zip(asks, shared, strict=True):
         for done in group:
             expected = forward_logprobs(model, ask.prompt, done.tokens)[range(len(done.tokens)), done.tokens]
             torch.testing.assert_close(torch.tensor(done.logprobs), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_greedy_is_the_argmax_of_the_full_forward(model: Llama, tokenizer: Tokenizer) -> None:
+def test_greedy_is_the_argmax_of_the_full_forward(
+    model: Llama, tokenizer: Tokenizer, make: Callable[..., Engine]
+) -> None:
     asks = requests(tokenizer, 0.0, n=1)
-    for ask, (done,) in zip(asks, Engine(model, tokenizer).generate(asks), strict=True):
+    for ask, (done,) in zip(asks, make(model, tokenizer).generate(asks), strict=True):
         assert done.tokens == forward_logprobs(model, ask.prompt, done.tokens).argmax(-1).tolist()
 
 
@@ -115,32 +129,34 @@ def test_a_broken_rope_offset_is_seen(model: Llama, tokenizer: Tokenizer, monkey
 
     monkeypatch.setattr(engine_module, "rope_tables", shifted)
     with pytest.raises(AssertionError):
-        test_logprobs_equal_the_trainers(model, tokenizer, 1.0)
+        test_logprobs_equal_the_trainers(model, tokenizer, 1.0, partial(Engine, compiled=False))
 
 
-def test_a_sample_does_not_depend_on_its_batch(model: Llama, tokenizer: Tokenizer) -> None:
+def test_a_sample_does_not_depend_on_its_batch(model: Llama, tokenizer: Tokenizer, make: Callable[..., Engine]) -> None:
     asks = requests(tokenizer, 1.0)
-    together = Engine(model, tokenizer, batch=64).generate(asks)
-    assert_same(Engine(model, tokenizer, batch=2).generate(asks), together)
-    backwards = Engine(model, tokenizer).generate(asks[::-1])[::-1]
+    together = make(model, tokenizer, batch=64).generate(asks)
+    assert_same(make(model, tokenizer, batch=2).generate(asks), together)
+    backwards = make(model, tokenizer).generate(asks[::-1])[::-1]
     assert_same(backwards, together)
-    alone = [Engine(model, tokenizer).generate([ask])[0] for ask in asks]
+    alone = [make(model, tokenizer).generate([ask])[0] for ask in asks]
     assert_same(alone, together)
 
 
-def test_seeds_and_samples_differ(model: Llama, tokenizer: Tokenizer) -> None:
+def test_seeds_and_samples_differ(model: Llama, tokenizer: Tokenizer, make: Callable[..., Engine]) -> None:
     ask = Request(prompt=tokenizer.encode("the cat"), max_tokens=24, n=4, seed=1)
     other = Request(prompt=ask.prompt, max_tokens=24, n=4, seed=2)
-    first, second = Engine(model, tokenizer).generate([ask, other])
+    first, second = make(model, tokenizer).generate([ask, other])
     texts = [tuple(done.tokens) for done in first + second]
     assert len(set(texts)) == len(texts)
 
 
-def test_token_frequencies_are_the_models_probabilities(model: Llama, tokenizer: Tokenizer) -> None:
+def test_token_frequencies_are_the_models_probabilities(
+    model: Llama, tokenizer: Tokenizer, make: Callable[..., Engine]
+) -> None:
     """Chi-square over the first sampled token: 20,000 draws; the bound is the 1 - 1e-6 quantile (normal approximation)."""
     n = 20_000
     ask = Request(prompt=tokenizer.encode("a dog"), max_tokens=1, n=n, seed=11)
-    (group,) = Engine(model, tokenizer, batch=n).generate([ask])
+    (group,) = make(model, tokenizer, batch=n).generate([ask])
     counts = np.bincount([done.tokens[0] for done in group], minlength=tokenizer.vocab_size)
     expected = n * forward_logprobs(model, ask.prompt, [0]).exp()[0].double().numpy()
     often = expected >= 5
@@ -153,12 +169,12 @@ def test_token_frequencies_are_the_models_probabilities(model: Llama, tokenizer:
     assert chi2 < freedom + 4.75 * math.sqrt(2 * freedom) + 4.75**2 * 2 / 3
 
 
-def test_stop_strings_and_limits(model: Llama, tokenizer: Tokenizer) -> None:
+def test_stop_strings_and_limits(model: Llama, tokenizer: Tokenizer, make: Callable[..., Engine]) -> None:
     ask = Request(prompt=tokenizer.encode("the cat"), max_tokens=60, n=8, seed=5)
-    (plain,) = Engine(model, tokenizer).generate([ask])
+    (plain,) = make(model, tokenizer).generate([ask])
     victim = max(plain, key=lambda done: len(done.text))
     stop = victim.text[4:6]
-    (cut,) = Engine(model, tokenizer).generate([Request(prompt=ask.prompt, max_tokens=60, n=8, seed=5, stop=(stop,))])
+    (cut,) = make(model, tokenizer).generate([Request(prompt=ask.prompt, max_tokens=60, n=8, seed=5, stop=(stop,))])
     for before, after in zip(plain, cut, strict=True):
         if stop in before.text:
             assert after.text == before.text.split(stop)[0] and after.finish == "stop"
@@ -170,10 +186,12 @@ def test_stop_strings_and_limits(model: Llama, tokenizer: Tokenizer) -> None:
         assert (done.tokens[-1] in tokenizer.eos_ids) == (done.finish == "stop")
 
 
-def test_requests_that_cannot_be_answered_are_refused(model: Llama, tokenizer: Tokenizer) -> None:
+def test_requests_that_cannot_be_answered_are_refused(
+    model: Llama, tokenizer: Tokenizer, make: Callable[..., Engine]
+) -> None:
     for ask in (Request(prompt=[], max_tokens=3), Request(prompt=[1], max_tokens=0)):
         with pytest.raises(ValueError, match="request 0"):
-            Engine(model, tokenizer).generate([ask])
+            make(model, tokenizer).generate([ask])
 
 
 def test_streams_are_uniform_and_apart() -> None:
