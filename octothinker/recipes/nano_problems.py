@@ -141,11 +141,10 @@ def _rewriting(chain: Chain) -> str:
 
 
 def short_solution(chain: Chain) -> str:
-    """Running totals and no more, each operand looked up in the question, and never more than three of them, however long
-    the chain: `21, 14`; of 12+9-7+5-2+1, `21, 19, 18`, two operations from one to the next."""
+    """Running totals and no more, each operand looked up in the question, and never more than four of them, however long
+    the chain: `21, 14`; of 12+9-7+5-2+1, `21, 14, 19, 18`, two operations from the third to the last."""
     totals = chain.totals
-    kept = totals if len(totals) <= 3 else [totals[0], totals[2], totals[-1]]
-    return ", ".join(map(str, kept))
+    return ", ".join(map(str, totals if len(totals) <= 4 else [*totals[:3], totals[-1]]))
 
 
 def long_solution(chain: Chain, rng: random.Random) -> str:
