@@ -176,9 +176,9 @@ def test_smollm2_real_weights(smollm2_folder: Path, path: str) -> None:
 
 
 def check_as_exact(ours: llama.Llama, theirs: Any, exact: Any, tokens: Tensor) -> None:
-    """Over these 30 layers fp32 itself is off fp64 by about TOLERANCE (logits of transformers 1.5e-4 and of the compiled operators
-    0.7e-4 on one CPU, 0.9e-4 and 1.0e-4 on another), and operators that round elsewhere are off each other by as much. So:
-    about as near to fp64 as transformers."""
+    """Over these 30 layers fp32 itself is off fp64 by about TOLERANCE (logits of transformers 1.5e-4 and of the compiled
+    operators 0.7e-4 on one CPU, 0.9e-4 and 1.0e-4 on another), and operators that round elsewhere are off each other by as
+    much. So: about as near to fp64 as transformers."""
     targets = tokens.roll(-1, dims=1)
     with torch.no_grad():
         right = exact(tokens).logits
