@@ -235,6 +235,20 @@ def test_linear(bias: bool) -> None:
     assert gap(one, other) < 1e-6 and all(gap(a, b) < 1e-5 for a, b in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_bf16_product_is_the_rounded_fp32_one(slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without the CPU's bf16 instruction, inside autocast too: rounded once, at the end."""
+    monkeypatch.setattr(ops, "_slow_bf16", lambda: slow)
+    torch.manual_seed(0)
+    a, b, bias = torch.randn(40, 300).bfloat16(), torch.randn(300, 50).bfloat16(), torch.randn(50).bfloat16()
+    for added in (None, bias):
+        exact = a.double() @ b.double() + (0 if added is None else added.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            found = ops._mm(a, b, added)
+        assert found.dtype == torch.bfloat16
+        torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=1e-4)
+
+
 @pytest.mark.parametrize("chunk", [1, 300, 10**6])  # logits held at once: one token's, some, all
 def test_logprobs_and_token_loss(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "CHUNK_LOGITS", chunk)
