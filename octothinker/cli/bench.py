@@ -30,6 +30,7 @@ def bench(
     threads: Annotated[int | None, typer.Option(min=1, help="Of each side. Default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as data; progress goes to stderr.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds: does everything run?")] = False,
+    profiled: Annotated[bool, typer.Option("--profile", help="Where our own time goes, by operator; no peer.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Against batch, length and model size instead.")] = False,
     setting: Annotated[
         list[str] | None,
@@ -52,6 +53,7 @@ def bench(
       octo bench rollout-nano midtrain-nano --runs 9
       octo bench peak --threads 1
       octo bench nano                      octo run nano, whole, by the clock
+      octo bench midtrain-nano-512 grpo-nano --profile
       octo bench --json > bench.json
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
     """
@@ -83,6 +85,11 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="octo-bench-") as folder:
         bench = Bench(Path(folder), threads, smollm2)
         for work in chosen:
+            if profiled:
+                from octothinker.bench.profile import profile
+
+                rows += profile(bench, work, precision)
+                continue
             try:
                 rows += compare.compare(bench, work, limits, vllm_python, runs, setting or (), say)
             except compare.SideFailed as error:  # the other works are worth having

@@ -183,16 +183,28 @@ def test_a_side_that_fails_shows_why(tmp_path: Path) -> None:
 # ---- the whole path ---------------------------------------------------------------------------------------------------
 
 
+def typed(cwd: Path, *words: str) -> tuple[list[dict[str, Any]], str]:
+    """`octo bench` with these words: the rows, and stderr."""
+    command = [sys.executable, "-m", "octothinker", "bench", *words, "--smoke", "--threads", "1", "--json"]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": path})
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout), ended.stderr
+
+
+@pytest.mark.slow
+def test_a_profile_shares_out_the_whole_time(tmp_path: Path) -> None:
+    rows, _ = typed(tmp_path, "midtrain-nano", "--profile")
+    shares = {row["work"].removeprefix("profile midtrain-nano: "): row["ours"] for row in rows}
+    assert {"aten::mm", "other operators", "elsewhere"} <= set(shares)
+    assert all(share >= 0 for share in shares.values())
+    assert sum(shares.values()) == pytest.approx(100, abs=1)
+
+
 @pytest.mark.slow
 def test_smoke_as_a_user_types_it(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    command = [sys.executable, "-m", "octothinker", "bench", "--smoke", "--threads", "1", "--json"]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    ended = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}
-    )
-    assert ended.returncode == 0, ended.stderr
-    rows = json.loads(ended.stdout)
+    rows, said = typed(tmp_path)
     assert [(row["work"], row["peer"]) for row in rows] == [
         ("rollout-nano", "transformers"),
         ("midtrain-nano", "transformers"),
@@ -205,7 +217,7 @@ def test_smoke_as_a_user_types_it(tmp_path: Path) -> None:
         assert row["ours"] < row["floor"], "nothing is faster than the machine"
         if "missing" in row:
             assert row["theirs"] is None
-            assert row["missing"] in ended.stderr
+            assert row["missing"] in said
         else:
             assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
             assert row["setting"] in works.SETTINGS[row["peer"], row["work"].partition("-")[0]]
