@@ -12,6 +12,7 @@ import torch
 import zstandard
 from safetensors.torch import load_file
 
+from octothinker import native
 from octothinker.config import RL, LengthSchedule, ModelConfig
 from octothinker.model import fused
 from octothinker.model.hf import save_model
@@ -179,10 +180,11 @@ def test_micro_batches_do_not_matter(inputs: dict[str, Path], whole: Path, tmp_p
 def test_compiled_operators_do_not_matter(
     inputs: dict[str, Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same run on the plain network: the same rewards, and metrics and weights within the tolerance."""
+    """The same run on the plain network and the plain engine: the same rewards, and metrics and weights within the tolerance."""
     if library() is None:
         pytest.skip("the operators are not built")
     monkeypatch.setattr(fused, "usable", lambda weight: False)
+    monkeypatch.setattr(native, "library", lambda: None)
     rl_stage(settings(), inputs, tmp_path)
     assert_close(whole, tmp_path)
 
