@@ -52,7 +52,7 @@ def _stage(name: str, parent: str | None, tokens: int, schedule: Schedule, **mix
 
 
 def nano() -> Experiment:
-    """The whole experiment; `--seeds 0,1,2` for the study of docs/nano.md."""
+    """The whole experiment; `--seeds 0,1,2,3,4,5` for the study of docs/nano.md."""
     decay = Schedule(kind="cosine", final_ratio=0.1)
     return Experiment(
         name="nano",
