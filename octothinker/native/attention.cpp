@@ -318,19 +318,25 @@ void attention_backward(Shape s, int n_spans, const Span* spans, const S* qkv, c
                     }
                 }
     }
-#pragma omp parallel for schedule(static)
-    for (int t = 0; t < s.tokens; t++)
-        for (int g = 0; g < s.kv_heads; g++) {
-            std::vector<float> a(dim), b(dim);
-            for (int h = g * each; h < (g + 1) * each; h++)
-                for (int d = 0; d < dim; d++) {
-                    a[d] += dk[((long)h * s.tokens + t) * padded + d];
-                    b[d] += dv[((long)h * s.tokens + t) * padded + d];
+#pragma omp parallel
+    {
+        std::vector<float> a(padded), b(padded);
+#pragma omp for schedule(static)
+        for (int t = 0; t < s.tokens; t++)
+            for (int g = 0; g < s.kv_heads; g++) {
+                for (int d = 0; d < padded; d += 16) {
+                    f32x16 k = {}, v = {};
+                    for (int h = g * each; h < (g + 1) * each; h++) {
+                        k += load(&dk[((long)h * s.tokens + t) * padded + d]);
+                        v += load(&dv[((long)h * s.tokens + t) * padded + d]);
+                    }
+                    store(&a[d], k), store(&b[d], v);
                 }
-            S* row = dqkv + (long)t * s.width() + (s.heads + g) * dim;
-            rotate(dim, a.data(), cos + (long)t * half, sin + (long)t * half, -1.0f, row);
-            for (int d = 0; d < dim; d++) store1(row + s.kv_heads * dim + d, b[d]);
-        }
+                S* row = dqkv + (long)t * s.width() + (s.heads + g) * dim;
+                rotate(dim, a.data(), cos + (long)t * half, sin + (long)t * half, -1.0f, row);
+                for (int d = 0; d < dim; d++) store1(row + s.kv_heads * dim + d, b[d]);
+            }
+    }
 }
 
 }  // namespace
