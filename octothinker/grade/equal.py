@@ -57,8 +57,11 @@ def _compare(g: str, a: str) -> bool | None:
         return _words(g) == _words(a)
     if gold.kind == answer.kind == "relation":
         return _relations(gold, answer)
+    if gold.kind == "tuple" and gold.mark != "()" and (interval := _interval(answer)):  # (1,2) may be a point
+        return _compare(g, interval)
     if gold.kind == "relation":
-        return _relation_and_other(gold, answer, a)
+        interval = _interval(gold)
+        return _compare(interval, a) if interval and answer.kind == "tuple" else _relation_and_other(gold, answer, a)
     if answer.kind == "relation":
         return _chain(g, answer)
     if gold.kind != answer.kind:
@@ -123,6 +126,15 @@ def _relation_and_other(gold: Shape, answer: Shape, a: str) -> bool | None:
     if _is_assignment(gold):
         return _compare(gold.parts[1], a)
     return None if gold.mark != "=" and answer.kind in ("tuple", "union") else False
+
+
+def _interval(relation: Shape) -> str | None:
+    r"""`-2 < x \le 7` -> (-2,7]"""
+    marks = [{"<": "()", "\\le": "[]"}.get(mark) for mark in relation.mark.split()] if relation.kind == "relation" else []
+    if len(marks) != 2 or None in marks or not NAME.fullmatch(relation.parts[1]):
+        return None
+    left, right = marks[0] or "", marks[1] or ""
+    return f"{left[0]}{relation.parts[0]},{relation.parts[2]}{right[1]}"
 
 
 def _chain(g: str, answer: Shape) -> bool | None:

@@ -27,6 +27,7 @@ from octothinker.grade.extract import answer_of, boxed
 from octothinker.grade.literal import literal
 from octothinker.grade.normalize import MAX_LENGTH, clean
 from octothinker.grade.verdict import Item, Kind, Verdict
+from octothinker.grade.whole import whole
 
 COMMAND = [sys.executable, "-P", "-m", "octothinker.grade.worker"]
 """-P: a file called sympy.py in the working folder is not imported."""
@@ -168,30 +169,33 @@ class Grader:
 
     def grade(self, items: Sequence[Item]) -> list[Verdict]:
         """One verdict an item, in their order. Equal pairs of (gold, answer) are judged once."""
-        verdicts = [self._fast(item) for item in items]
-        open_pairs = [(item.gold, v) for item, v in zip(items, verdicts, strict=True) if isinstance(v, str)]
-        slow = self._slow(list(dict.fromkeys(open_pairs)))  # in order: the worker sees the same calls every time
+        found = [self._fast(item) for item in items]
+        slow = self._slow(list(dict.fromkeys(x for x in found if isinstance(x, tuple))))  # in order: the worker's too
         out = []
-        for item, verdict in zip(items, verdicts, strict=True):
-            if isinstance(verdict, str):
-                correct = slow[item.gold, verdict]
+        for verdict in found:
+            if isinstance(verdict, tuple):
+                correct = slow[verdict]
                 kind: Kind = "timeout" if correct is None else "equal" if correct else "different"
-                verdict = Verdict(correct, kind, verdict, "slow")
+                verdict = Verdict(correct, kind, verdict[1], "slow")
             self._count(verdict)
             out.append(verdict)
         return out
 
-    def _fast(self, item: Item) -> Verdict | str:
-        """A verdict, or the answer whose equality is still open."""
-        if usable_gold(item.gold) is not None:
+    def _fast(self, item: Item) -> Verdict | tuple[str, str]:
+        """A verdict, or the pair (gold, answer) whose equality is still open."""
+        free = item.rule == "whole"
+        gold = (whole(item.gold) or item.gold) if free else item.gold
+        if usable_gold(gold) is not None:
             return Verdict(None, "bad_gold", None)
-        answer = answer_of(item, literal(clean(item.gold)) is not None)
+        answer = whole(item.response) if free else answer_of(item, literal(clean(gold)) is not None)
         if answer is None:
             return Verdict(False, "truncated" if item.truncated else "no_answer", None)
-        correct = equal(item.gold, answer)
-        if correct is None and hopeless(item.gold, answer):
+        correct = equal(gold, answer)
+        if correct is False and free:  # not what a reward is paid for: what is left to compute is computed
+            correct = None if "\\begin" in gold and "\\begin" in answer else equal(answer, gold)
+        if correct is None and hopeless(gold, answer):
             return Verdict(False, "different", answer, "guard")
-        return answer if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
+        return (gold, answer) if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
 
     def _slow(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
         known = {pair: self._known[pair] for pair in pairs if pair in self._known}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["equal", "different", "no_answer", "truncated", "timeout", "bad_gold"]
-Rule = Literal["boxed", "benchmark"]
+Rule = Literal["boxed", "benchmark", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
