@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from octothinker.grade.extract import boxes
+from octothinker.grade.literal import literal
 from octothinker.grade.normalize import clean
 from octothinker.grade.shape import split
 
@@ -21,7 +22,8 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _NUMBER = re.compile(
-    r"(?<![A-Za-z0-9.])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,3}(?: [0-9]{3})+(?![0-9])|[0-9]+)(?:[.,][0-9]+)?(?:\s?/\s?[0-9]+)?"
+    r"(?<![A-Za-z0-9.])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,3}(?: [0-9]{3})+(?![0-9])|[0-9]+)"
+    r"(?:[.,][0-9]+)?(?:\s?/\s?[0-9]+)?"
     r"|(?<![A-Za-z0-9])-?\.[0-9]+|-?\\frac\{[0-9]+\}\{[0-9]+\}"
 )
 _PERCENT = re.compile(r"\s*(?:\\?%|percent|pct|percentage)(?![a-z])")
@@ -33,6 +35,7 @@ _QUANTITY = re.compile(
     r"\|[A-Z]+\||\\frac\{[A-Z]+\}\{[A-Z]+\}|[A-Z]+(?:_\{?\w+\}?)?\s*[:/]\s*[A-Z]+(?:_\{?\w+\}?)?|[a-zA-Z]_\{?[0-9]\}?"
 )
 r"""Left sides that only name what is asked for: |AB|, \frac{AB}{CD}, S_1:S_2, x_1."""
+_ROUNDED = re.compile(r"\\[dt]?frac\{[0-9.]+\}\{[0-9.]+\}|[0-9]*\.[0-9]+|(?<![0-9./])[0-9]+/[0-9]+")
 _COMMA = re.compile(",")
 _ANCHORS = (
     re.compile(r"final answer[^\n]{0,200}?\bis:?(?=\s)", re.IGNORECASE),
@@ -44,6 +47,16 @@ def whole(text: str) -> str | None:
     """The answer of a free text as the content of a box; None: none is there, or it was cut off inside a box."""
     answer = _find(_BROKEN.sub(" ", _ESCAPED_TWICE.sub(r"\\", text)))
     return None if answer is None else _value(answer.replace("\\quad", "\\quad "))
+
+
+def rounded(text: str, places: int) -> str:
+    """The text with its decimals and fractions of numbers rounded: what a user grants who says `places`."""
+
+    def one(match: re.Match[str]) -> str:
+        number = literal(match.group())
+        return match.group() if number is None else f"{float(round(number.value, places)):.{places}f}"
+
+    return _ROUNDED.sub(one, text)
 
 
 def _find(text: str) -> str | None:

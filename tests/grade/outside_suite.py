@@ -30,15 +30,16 @@ class Swap:
         for item in items:
             names = vars(item.module)
             if "compare_strings" in names:
-                names["compare_strings"] = lambda gold, pred, **_: self.equal(gold, pred)
+                names["compare_strings"] = lambda gold, pred, precision=6, **_: self.equal(gold, pred, precision)
             elif {"parse", "verify"} <= set(names) and "gold" in item.fixturenames:
                 names["parse"], names["verify"] = str, self.equal
             else:
                 continue
             self.swapped += "gold" in item.fixturenames
 
-    def equal(self, gold: str, answer: str) -> int:
-        return int(self.grader.grade([Item(answer, gold, "whole")])[0].correct is True)
+    def equal(self, gold: str, answer: str, places: int = 6) -> int:
+        item = Item(answer, gold, "whole", places=places if places < 5 else None)  # five digits and more are ours as well
+        return int(self.grader.grade([item])[0].correct is True)
 
 
 def main(folder: Path, peer: bool) -> int:
@@ -46,7 +47,7 @@ def main(folder: Path, peer: bool) -> int:
     package = ModuleType("tests")  # they import each other as tests.test_all, and so do ours
     package.__path__ = [str(folder / "tests")]
     sys.modules["tests"] = package
-    with Grader(timeout=5.0) as grader:
+    with Grader(timeout=60.0) as grader:  # a busy machine is no fault of an answer
         swap = Swap(grader)
         code = pytest.main([*options, str(folder / "tests")], plugins=[] if peer else [swap])
     print(f"{swap.swapped} comparisons by this grader")
