@@ -220,8 +220,15 @@ _HEAVY = ("\\sum", "\\prod", "\\int", "\\lim", "\\binom", "\\det", "\\begin")
 _CODE = re.compile(r"__|\b(?:import|eval|exec|open|lambda|getattr|globals|system|subprocess|compile)\b", re.IGNORECASE)
 _EXPONENT = re.compile(r"(?:\^|[eE])\s*\{?\s*[-+]?\s*([0-9]+)")
 _TOWER = re.compile(r"\^\s*(?:\{[^{}]*|[^{}\s]\s*)\^")
+_POWERS = re.compile(r"[)}]\s*\^\s*\{?\s*-?([0-9]+)\}?\s*[)}]+\s*\^")
+_INDEX = re.compile(r"\[\s*[0-9]{3,}\s*\]")
 _FACTORIAL = re.compile(r"[0-9]{3,}\s*\}?\)?\s*!|!\s*[!)}]*\s*!|\([-+*/^{}0-9\s]*\)\s*!")
 _SUBSCRIPT = re.compile(r"(\w)_\{?(\w+)")
+
+
+def _towering(a: str) -> bool:
+    """An exponent or root that no computer algebra system should be asked to work out."""
+    return bool(_TOWER.search(a) or _POWERS.search(a) or _INDEX.search(a)) or a.count("^") > 12
 
 
 def hopeless(gold: str, answer: str) -> str | None:
@@ -235,7 +242,7 @@ def hopeless(gold: str, answer: str) -> str | None:
         return "size"
     if re.search(r"[0-9]{31}", a) and not re.search(r"[0-9]{31}", g):
         return "digits"
-    if any(len(e) > 3 for e in _EXPONENT.findall(a)) or _TOWER.search(a) or a.count("^") > 12:
+    if any(len(e) > 2 for e in set(_EXPONENT.findall(a)) - set(_EXPONENT.findall(g))) or _towering(a):
         return "tower"
     if _FACTORIAL.search(a):
         return "factorial"
