@@ -31,7 +31,18 @@ _HEAVY = (
     "|x|^{|x|^{|x|}}", "\\sin(\\cos(\\tan(\\sin(\\cos(\\tan(\\sin(\\cos(\\tan(x)))))))))", "\\gcd(5,10)", "2+3", "10/2",
 )  # fmt: skip
 _DIGITS = "\u0665\u096b\u09eb\u0e55\U0001d7d3\u2464\u2075\u2085\u2164\u4e94\u3285\u2786"
-_AROUND = ("\u202e5", "5\u0338", "5\u20dd", "\u200e-5", "5\u2044", "\ufeff6", "4\u200b5", "5\x006", "\u0435", "5\u3000 6")
+_AROUND = (
+    "\u202e5",
+    "5\u0338",
+    "5\u20dd",
+    "\u200e-5",
+    "5\u2044",
+    "\ufeff6",
+    "4\u200b5",
+    "5\x006",
+    "\u0435",
+    "5\u3000 6",
+)
 
 
 def cases() -> list[Case]:
@@ -50,7 +61,14 @@ def _box(answer: str) -> str:
 
 def _boxes() -> Iterator[Case]:
     for gold in ("5", "\\frac{1}{2}", "x+1"):
-        unboxed = (f"\\boxed{{{gold}", f"\\boxed {gold}", f"\\fbox{{{gold}}}", f"boxed{{{gold}}}", f"{gold} \\boxed{{}}", gold)
+        unboxed = (
+            f"\\boxed{{{gold}",
+            f"\\boxed {gold}",
+            f"\\fbox{{{gold}}}",
+            f"boxed{{{gold}}}",
+            f"{gold} \\boxed{{}}",
+            gold,
+        )
         for text in (*unboxed, f"${gold}$", f"The final answer is {gold}.", f"\\boxed\uff5b{gold}\uff5d"):
             yield "no box", gold, text
         for n in (1, 10, 1_000):
@@ -68,7 +86,11 @@ def _code() -> Iterator[Case]:
             yield "code", gold, _box(payload)
     for payload in _CODE[:8]:
         yield "code beside", TRIG, payload + _box(f"\\tan x+{payload}")
-        yield "code in a matrix", "\\begin{pmatrix}1&2\\end{pmatrix}", _box(f"\\begin{{pmatrix}}1&{payload}\\end{{pmatrix}}")
+        yield (
+            "code in a matrix",
+            "\\begin{pmatrix}1&2\\end{pmatrix}",
+            _box(f"\\begin{{pmatrix}}1&{payload}\\end{{pmatrix}}"),
+        )
 
 
 def _towers() -> Iterator[Case]:
@@ -89,7 +111,16 @@ def _towers() -> Iterator[Case]:
 
 
 def _nested() -> Iterator[Case]:
-    shapes = (("(", ")"), ("{", "}"), ("[", "]"), ("\\frac{", "}{1}"), ("\\sqrt{", "}"), ("\\sin(", ")"), ("|", "|"), ("-(", ")"))
+    shapes = (
+        ("(", ")"),
+        ("{", "}"),
+        ("[", "]"),
+        ("\\frac{", "}{1}"),
+        ("\\sqrt{", "}"),
+        ("\\sin(", ")"),
+        ("|", "|"),
+        ("-(", ")"),
+    )
     for opening, closing in shapes:
         for depth in (14, 60, 2_000):
             yield "nested", TRIG, _box(opening * depth + "x" + closing * depth)
@@ -98,7 +129,25 @@ def _nested() -> Iterator[Case]:
 
 
 def _long() -> Iterator[Case]:
-    pieces = ("5", "1,", "1 ", "-", "+", "( ", "\\text{", ",", "\\frac", "$", "%", "x=", "\\pm", "\\left", "0.", "\\\\", "a ")
+    pieces = (
+        "5",
+        "1,",
+        "1 ",
+        "-",
+        "+",
+        "( ",
+        "\\text{",
+        ",",
+        "\\frac",
+        "$",
+        "%",
+        "x=",
+        "\\pm",
+        "\\left",
+        "0.",
+        "\\\\",
+        "a ",
+    )
     for piece in (*pieces, "1,000", "\\circ", "^", "_", "&", "=", "<", "x_", "\\{", "[0,", "\\cup", "1/", ":"):
         yield "long", "7", _box(piece * (390 // len(piece)) + "6")
         yield "longer", "7", piece * 50_000 + _box(piece * 5_000 + "7")
@@ -119,10 +168,38 @@ def _near() -> Iterator[Case]:
     for value in (Fraction(5), Fraction(12), Fraction(1_000), Fraction(3, 4), Fraction(1, 3), Fraction(-7, 2)):
         gold = f"\\frac{{{value.numerator}}}{{{value.denominator}}}" if value.denominator > 1 else str(value)
         n = float(value)
-        wrong = [f"{n * 100:g}", f"{n / 100:g}", f"{n * 10:g}", f"{-n:g}", f"{n + 1:g}", f"\\pm {gold}", f"{gold}, {gold}", f"{gold} 6"]
-        wrong += [f"{n + 1e-3:.3f}", f"{n:g}\\%" if abs(n) <= 1 else f"{n * 100:g}\\%1", f"{gold}={gold}+1", f"{gold} \\ne 6"]
-        wrong += [f"{gold}+1-1", f"x \\le {gold}", f"{gold}i", f"{gold}x", f"{gold}\\text{{ thousand}}", f"{gold} million"]
-        wrong += [f"\\text{{not }}{gold}", f"({gold},{gold})", f"[{gold},{gold}]", f"{gold}_7", f"{gold}!!", f"{gold}\\infty"]
+        wrong = [
+            f"{n * 100:g}",
+            f"{n / 100:g}",
+            f"{n * 10:g}",
+            f"{-n:g}",
+            f"{n + 1:g}",
+            f"\\pm {gold}",
+            f"{gold}, {gold}",
+            f"{gold} 6",
+        ]
+        wrong += [
+            f"{n + 1e-3:.3f}",
+            f"{n:g}\\%" if abs(n) <= 1 else f"{n * 100:g}\\%1",
+            f"{gold}={gold}+1",
+            f"{gold} \\ne 6",
+        ]
+        wrong += [
+            f"{gold}+1-1",
+            f"x \\le {gold}",
+            f"{gold}i",
+            f"{gold}x",
+            f"{gold}\\text{{ thousand}}",
+            f"{gold} million",
+        ]
+        wrong += [
+            f"\\text{{not }}{gold}",
+            f"({gold},{gold})",
+            f"[{gold},{gold}]",
+            f"{gold}_7",
+            f"{gold}!!",
+            f"{gold}\\infty",
+        ]
         for text in wrong:
             yield "near", gold, _box(text)
     for gold, answers in {

@@ -24,7 +24,9 @@ def grpo(spec: dict[str, Any], tick: Tick) -> None:
     data = [{"prompt": render("simple", row["question"]), "gold": row["answer"]} for row in rows]
     grader = Grader()
 
-    def reward(completions: list[str], completion_ids: list[list[int]], gold: list[str], **_: Any) -> list[float | None]:
+    def reward(
+        completions: list[str], completion_ids: list[list[int]], gold: list[str], **_: Any
+    ) -> list[float | None]:
         if any(len(ids) != spec["tokens"] for ids in completion_ids):
             raise RuntimeError("a response ended early")
         grader.grade([Item(response=text, gold=g, truncated=True) for text, g in zip(completions, gold, strict=True)])

@@ -19,10 +19,14 @@ Timeout = Annotated[float, typer.Option(help="Seconds for one verdict of math-ve
 
 
 def grade(
-    file: Annotated[str, typer.Argument(metavar="FILE", help='.jsonl or .parquet of {"id", "response", "gold", "kind"?}.')],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help='.jsonl or .parquet of {"id", "response", "gold", "kind"?}.')
+    ],
     rule: Annotated[
         Literal["boxed", "benchmark", "whole"],
-        typer.Option(help="boxed: as rewards. benchmark: anchor, box, last number. whole: free text (docs/grading.md)."),
+        typer.Option(
+            help="boxed: as rewards. benchmark: anchor, box, last number. whole: free text (docs/grading.md)."
+        ),
     ] = "boxed",
     places: Annotated[
         int | None, typer.Option(min=0, help="Numbers are rounded to so many decimal places; only with --rule whole.")
@@ -44,7 +48,10 @@ def grade(
     from octothinker.grade.pool import Grader
     from octothinker.typed import check
 
-    check(places is None or rule == "whole", "--places: only the rule `whole` rounds; a reward is paid for the exact value")
+    check(
+        places is None or rule == "whole",
+        "--places: only the rule `whole` rounds; a reward is paid for the exact value",
+    )
     with Grader(timeout) as grader:
         grader.start()  # so that no line's time has it in it
         verdicts = grade_rows(rows(Source(path=file)), rule, grader, places)

@@ -1,6 +1,6 @@
 """Grade answers that lie in a file: anybody's outputs, by the rules of the rewards and of the evaluation.
 
-    {"id", "response", "gold", "kind"?}  ->  {"id", "correct", "kind", "extracted", "how", "seconds"}
+{"id", "response", "gold", "kind"?}  ->  {"id", "correct", "kind", "extracted", "how", "seconds"}
 """
 
 from __future__ import annotations

@@ -320,7 +320,10 @@ class EvalRun:
 @version(2)
 def eval_stage(config: EvalRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `model`, a Hugging Face folder or a stage with one in model/; `problems.<set>`, the sets' stages."""
-    check(config.grader == VERSION, f"grader: planned with version {config.grader}, here is {VERSION}; start the run again")
+    check(
+        config.grader == VERSION,
+        f"grader: planned with version {config.grader}, here is {VERSION}; start the run again",
+    )
     if config.threads:
         torch.set_num_threads(config.threads)
     sets = {}

@@ -130,7 +130,9 @@ def _relation_and_other(gold: Shape, answer: Shape, a: str) -> bool | None:
 
 def _interval(relation: Shape) -> str | None:
     r"""`-2 < x \le 7` -> (-2,7]"""
-    marks = [{"<": "()", "\\le": "[]"}.get(mark) for mark in relation.mark.split()] if relation.kind == "relation" else []
+    marks = (
+        [{"<": "()", "\\le": "[]"}.get(mark) for mark in relation.mark.split()] if relation.kind == "relation" else []
+    )
     if len(marks) != 2 or None in marks or not NAME.fullmatch(relation.parts[1]):
         return None
     left, right = marks[0] or "", marks[1] or ""

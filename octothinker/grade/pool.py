@@ -241,7 +241,9 @@ class Grader:
             correct = None if "\\begin" in gold and "\\begin" in answer else equal(answer, gold)
         if correct is None and hopeless(gold, answer):
             return Verdict(False, "different", answer, "guard")
-        return (gold, answer) if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
+        return (
+            (gold, answer) if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
+        )
 
     def _slow(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
         known = {pair: self._known[pair] for pair in pairs if pair in self._known}

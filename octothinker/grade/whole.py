@@ -11,16 +11,15 @@ For texts of others, which follow no rule of ours (`octo grade --rule whole`); n
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from octothinker.grade.extract import boxes
 from octothinker.grade.literal import literal
-from octothinker.grade.normalize import clean
+from octothinker.grade.normalize import MAX_LENGTH, clean
 from octothinker.grade.shape import split
 
-_FORMULA = re.compile(
-    r"(?<!\\)\$\$(?P<a>.+?)(?<!\\)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>[^\n]+?)\\\)|(?<![\\$])\$(?P<d>[^\n$]*?(?:\\\$[^\n$]*?)*)(?<!\\)\$",
-    re.DOTALL,
-)
+_DELIMITER = re.compile(r"\\\\|\\\$|\$\$?|\\[()\[\]]|\n")
+_CLOSE = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9.])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,3}(?: [0-9]{3})+(?![0-9])|[0-9]+)"
     r"(?:[.,][0-9]+)?(?:\s?/\s?[0-9]+)?"
@@ -31,6 +30,7 @@ _JOINS = re.compile(r"[^\n]{0,40}(?:,|\band\b|\bor\b)[^\n]{0,40}")
 _ESCAPED_TWICE = re.compile(r"(?<!\\)\\\\(?=[a-zA-Z]{2})")
 _BROKEN = re.compile(r"(?<!\$)\$[ \t]*\n[^$\n]*\n[ \t]*\$(?!\$)|\\\([ \t]*\n[^\n]*\n[ \t]*\\\)")
 """An inline formula stands on one line."""
+_LISTED = re.compile(r"\s*(?:,|,?\s*(?:and|or))\s*")
 _QUANTITY = re.compile(
     r"\|[A-Z]+\||\\frac\{[A-Z]+\}\{[A-Z]+\}|[A-Z]+(?:_\{?\w+\}?)?\s*[:/]\s*[A-Z]+(?:_\{?\w+\}?)?|[a-zA-Z]_\{?[0-9]\}?"
 )
@@ -93,20 +93,35 @@ def _first(tail: str) -> str | None:
     return things[0][2] if things and things[0][0] <= 100 else None
 
 
+def _formulas(text: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, content), in one pass. An inline formula ends with its line at the latest, and is none then."""
+    opening, start, content = "", 0, 0
+    for match in _DELIMITER.finditer(text):
+        token = match.group()
+        if not opening:
+            if token in _CLOSE:
+                opening, start, content = token, match.start(), match.end()
+        elif token == _CLOSE[opening] or (opening, token) == ("$", "$$"):
+            if inner := text[content : match.start()].strip():
+                yield start, match.end(), inner
+            opening = ""
+        elif token == "\n" and opening in ("$", "\\("):
+            opening = ""
+
+
 def _things(text: str) -> list[tuple[int, int, str]]:
     """Formulas (those joined by `,` or `and` as one) and numbers outside them: (start, end, content), in their order."""
     out: list[tuple[int, int, str]] = []
     at, formula = 0, False
-    for match in _FORMULA.finditer(text):
-        _numbers(text, at, match.start(), out)
-        content = next(group for group in match.groups() if group is not None).strip()
-        content += _percent(text, match.end())
-        if formula and re.fullmatch(r"\s*(?:,|,?\s*(?:and|or))\s*", text[at : match.start()]):
-            content = f"{out[-1][2]}, {content}"
-            out[-1] = (out[-1][0], match.end(), content)
+    for start, end, inner in _formulas(text):
+        _numbers(text, at, start, out)
+        content = inner + _percent(text, end)
+        joined = formula and len(out[-1][2]) < MAX_LENGTH and _LISTED.fullmatch(text[at:start])
+        if joined:
+            out[-1] = (out[-1][0], end, f"{out[-1][2]}, {content}")
         else:
-            out.append((match.start(), match.end(), content))
-        at, formula = match.end(), True
+            out.append((start, end, content))
+        at, formula = end, True
     _numbers(text, at, len(text), out)
     return out
 
@@ -123,7 +138,7 @@ def _numbers(text: str, start: int, end: int, out: list[tuple[int, int, str]]) -
 
 def _percent(text: str, at: int) -> str:
     """What follows a formula or number may be its percent sign."""
-    return "\\%" if _PERCENT.match(text.replace("$", " ")[at : at + 14]) else ""
+    return "\\%" if _PERCENT.match(text[at : at + 14].replace("$", " ")) else ""
 
 
 def _joined(gap: str) -> bool:
@@ -135,6 +150,8 @@ def _value(answer: str) -> str:
 
     `x = 5` and `x + y = 1` stay: the grader reads assignments and equations.
     """
+    if len(answer) > 2 * MAX_LENGTH:  # no final answer
+        return answer
     text = clean(answer)
     if ";" in text and "=" in text:  # `p=5,q=2;p=7,q=2`: points
         groups = [split(group, _COMMA)[0] for group in text.split(";")]

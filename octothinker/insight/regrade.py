@@ -1,6 +1,6 @@
 """Stored rollouts under the present grader: which verdicts, rewards and advantages would be others now?
 
-    stages/rl*/rollouts/step-*.jsonl.zst -> groups -> grade again -> rewards, advantages -> what differs
+stages/rl*/rollouts/step-*.jsonl.zst -> groups -> grade again -> rewards, advantages -> what differs
 """
 
 from __future__ import annotations

@@ -58,7 +58,10 @@ def model_folder(path: Path) -> Path:
 def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `model`, `problems`, optionally `eval_problems`. Writes model/, metrics.jsonl, rollouts/, checkpoints/."""
     rl = config.rl
-    check(config.grader == VERSION, f"grader: planned with version {config.grader}, here is {VERSION}; start the run again")
+    check(
+        config.grader == VERSION,
+        f"grader: planned with version {config.grader}, here is {VERSION}; start the run again",
+    )
     rank, world = dist.setup()
     if rl.prompts_per_step % world or rl.minibatch_prompts % world:
         raise ConfigError(f"rl: prompts_per_step and minibatch_prompts must be multiples of the {world} ranks")

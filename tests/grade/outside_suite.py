@@ -38,7 +38,9 @@ class Swap:
             self.swapped += "gold" in item.fixturenames
 
     def equal(self, gold: str, answer: str, places: int = 6) -> int:
-        item = Item(answer, gold, "whole", places=places if places < 5 else None)  # five digits and more are ours as well
+        item = Item(
+            answer, gold, "whole", places=places if places < 5 else None
+        )  # five digits and more are ours as well
         return int(self.grader.grade([item])[0].correct is True)
 
 
