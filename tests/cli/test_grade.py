@@ -64,8 +64,11 @@ def test_grade_says_of_each_line_what_it_is_worth_and_why(octo: Octo, tmp_path: 
     ("line", "said"),
     [
         ('{"id": "x", "response": "5"}', "line 2: no field 'gold'"),
-        ('{"id": "x", "response": ["5"], "gold": "5"}', "line 2: field 'response' is a list"),
-        ('{"id": "x", "response": "5", "gold": "5", "kind": "word"}', "line 2: field 'kind' is 'word', not one of number"),
+        ('{"id": "x", "response": ["5"], "gold": "5"}', "line 2: field 'response' is list"),
+        (
+            '{"id": "x", "response": "5", "gold": "5", "kind": "word"}',
+            "line 2: field 'kind' is 'word', not one of number",
+        ),
         ('{"id": "x", ', "line 2: not valid JSON"),
     ],
 )

@@ -55,7 +55,9 @@ def test_no_text_raises(text: str) -> None:
     assert whole(text) is None or isinstance(whole(text), str)
 
 
-@pytest.mark.parametrize("junk", ["$" * 100_000, "\\boxed{" * 30_000, "1," * 50_000, "\\(" * 50_000, "answer is " * 10_000])
+@pytest.mark.parametrize(
+    "junk", ["$" * 100_000, "\\boxed{" * 30_000, "1," * 50_000, "\\(" * 50_000, "answer is " * 10_000]
+)
 def test_long_junk_is_read_in_one_go(junk: str) -> None:
     whole(junk)
 
@@ -68,7 +70,10 @@ def test_rounding_is_for_those_who_ask() -> None:
 
 def test_left_to_compute_is_computed_here_and_not_for_a_reward() -> None:
     with Grader() as grader:
-        assert [v.correct for v in grader.grade([Item("\\boxed{9+1}", "10", r) for r in ("whole", "boxed")])] == [True, False]  # type: ignore[arg-type]
+        assert [v.correct for v in grader.grade([Item("\\boxed{9+1}", "10", r) for r in ("whole", "boxed")])] == [
+            True,
+            False,
+        ]  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
