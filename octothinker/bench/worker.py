@@ -23,6 +23,7 @@ SIDES = {
     "transformers": "octothinker.bench.with_transformers",
     "trl": "octothinker.bench.with_trl",
     "vllm": "octothinker.bench.with_vllm",
+    **dict.fromkeys(("math-verify", "mathruler", "verl"), "octothinker.bench.with_graders"),
 }
 Tick = Callable[[], None]
 """Called by a side after every round of its work: says how long it took and waits for the next."""

@@ -12,18 +12,19 @@ from typing import Any, Literal
 from octothinker.typed import ConfigError, check, suggest
 
 Setting = dict[str, Any]
-ALONE = ("peak", "nano")  # have no peer; run only when asked for
+ALONE = ("peak", "nano", "grading")  # not about a model, or without a peer; run only when asked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     name: str
-    kind: Literal["rollout", "grpo", "midtrain"]
+    kind: Literal["rollout", "grpo", "midtrain", "grading"]
     model: str
     """`nano`, `nano-<width>` (random weights) or `smollm2`."""
     reach: dict[str, float | None]
     """Peer -> the ratio to reach; None: none is set."""
     prompts: int = 0
+    """For grading: pairs of gold and response."""
     group: int = 16
     tokens: int = 128
     """New tokens of every response."""
@@ -43,13 +44,15 @@ class Work:
     @property
     def amount(self) -> float:
         """Of the unit, a round."""
+        if self.kind == "grading":
+            return float(self.prompts)
         if self.kind == "midtrain":
             return float(self.steps * self.batch * self.seq_len)
         return float(self.prompts * self.group * (self.tokens if self.kind == "rollout" else self.steps))
 
     @property
     def unit(self) -> str:
-        return "responses/s" if self.kind == "grpo" else "tokens/s"
+        return {"grpo": "responses/s", "grading": "pairs/s"}.get(self.kind, "tokens/s")
 
 
 def _rollout(model: str, sequences: int, group: int = 16, name: str = "", **fields: Any) -> Work:
@@ -95,6 +98,14 @@ SMOKE = (
     _rollout("nano", 4, group=2, name="rollout-nano", reach={"transformers": None}, tokens=8),
     replace(_midtrain("nano", 64, 128, steps=1, reach=None), name="midtrain-nano"),
     Work(name="grpo-nano", kind="grpo", model="nano", reach={"trl": None}, prompts=2, group=2, tokens=8),
+)
+
+GRADING = Work(
+    name="grading",
+    kind="grading",
+    model="",
+    reach={"math-verify": None, "mathruler": None, "verl": None},
+    prompts=1_000,
 )
 
 

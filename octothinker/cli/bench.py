@@ -20,7 +20,10 @@ UNITS = {"bf16": "GFLOP/s", "fp32": "GFLOP/s", "bandwidth": "GB/s"}
 
 Works = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[WORK]...", help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano. Default: all."),
+    typer.Argument(
+        metavar="[WORK]...",
+        help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano, grading. Default: all models'.",
+    ),
 ]
 
 
@@ -54,10 +57,11 @@ def bench(
       octo bench peak --threads 1
       octo bench nano                      octo run nano, whole, by the clock
       octo bench midtrain-nano-512 grpo-nano --profile
+      octo bench grading                   our grader beside math-verify, mathruler and verl's
       octo bench --json > bench.json
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
     """
-    from octothinker.bench import compare, floors, machine
+    from octothinker.bench import compare, floors, grading, machine
     from octothinker.bench import works as known
     from octothinker.bench.prepare import Bench
 
@@ -84,6 +88,8 @@ def bench(
     limits = floors.Machine(flops=peaks[precision], bandwidth=peaks["bandwidth"], precision=precision)
     with tempfile.TemporaryDirectory(prefix="octo-bench-") as folder:
         bench = Bench(Path(folder), threads, smollm2)
+        if "grading" in names:
+            rows += grading.compare_graders(bench, runs, smoke, say)
         for work in chosen:
             if profiled:
                 from octothinker.bench.profile import profile

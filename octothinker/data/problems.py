@@ -8,6 +8,7 @@ from pathlib import Path
 from octothinker.config import Problems
 from octothinker.data.documents import rows, text_field
 from octothinker.data.files import find
+from octothinker.grade.pool import usable_gold
 from octothinker.typed import ConfigError, check
 
 
@@ -43,6 +44,14 @@ def read_problems(problems: Problems) -> list[Problem]:
         found.append(Problem(id, question, answer, level))
     check(bool(found), f"{problems.path or problems.generator}: no problems there")
     return found
+
+
+def gradable(problems: list[Problem]) -> tuple[list[Problem], list[dict[str, str]]]:
+    """Those whose gold can be graded against (not empty, can stand in a box, equal to itself), and why the others' cannot:
+    {"id", "gold", "why"}."""
+    why = {problem.id: usable_gold(problem.answer) for problem in problems}
+    bad = [{"id": p.id, "gold": p.answer, "why": reason} for p in problems if (reason := why[p.id]) is not None]
+    return [p for p in problems if why[p.id] is None], bad
 
 
 def _stem(problems: Problems) -> str:

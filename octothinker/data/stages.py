@@ -18,7 +18,7 @@ from typing import Any
 from octothinker.config import Experiment, Problems, Source
 from octothinker.data.documents import fingerprint, renderer, rows, texts
 from octothinker.data.files import HUB, Position
-from octothinker.data.problems import read_problems
+from octothinker.data.problems import gradable, read_problems
 from octothinker.data.shards import write_shards
 from octothinker.model.tokenizer import Tokenizer, train_tokenizer
 from octothinker.records import write_text
@@ -116,11 +116,13 @@ def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[
 
 @version(1)
 def problems_stage(config: ProblemsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
-    """Writes problems.jsonl with rows {"id", "question", "answer", "level"}."""
+    """Writes problems.jsonl with rows {"id", "question", "answer", "level"}; the result lists the golds that nobody can grade
+    against, which RL leaves out (rl/loop.py) and evaluation counts apart."""
     _check_unchanged("problems", config.content, content_of("problems", config.problems))
     problems = read_problems(config.problems)
     lines = [json.dumps(dataclasses.asdict(problem), ensure_ascii=False) + "\n" for problem in problems]
     write_text(out / "problems.jsonl", "".join(lines))
     skipped = sum(1 for _ in rows(config.problems)) - len(problems) if config.problems.skip_empty_answers else 0
     by_level = Counter(problem.level for problem in problems)
-    return {"n": len(problems), "by_level": dict(sorted(by_level.items())), "skipped": skipped}
+    bad = gradable(problems)[1]
+    return {"n": len(problems), "by_level": dict(sorted(by_level.items())), "skipped": skipped, "bad_golds": bad}

@@ -26,6 +26,7 @@ from octothinker.evals.judge import Reading, judge, judge_as_paper
 from octothinker.evals.metrics import summarise
 from octothinker.grade.extract import boxed
 from octothinker.grade.pool import Grader
+from octothinker.grade.verdict import VERSION
 from octothinker.model.engine import Completion, Engine, Request
 from octothinker.model.hf import load_model
 from octothinker.model.server import Characters, Server
@@ -307,6 +308,8 @@ class EvalRun:
 
     eval: Eval
     seed: int = 0
+    grader: int = VERSION
+    """Version of the grader that judges."""
     threads: int = not_identity(0)
 
     @classmethod
@@ -317,6 +320,10 @@ class EvalRun:
 @version(2)
 def eval_stage(config: EvalRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `model`, a Hugging Face folder or a stage with one in model/; `problems.<set>`, the sets' stages."""
+    check(
+        config.grader == VERSION,
+        f"grader: planned with version {config.grader}, here is {VERSION}; start the run again",
+    )
     if config.threads:
         torch.set_num_threads(config.threads)
     sets = {}

@@ -57,8 +57,11 @@ def _compare(g: str, a: str) -> bool | None:
         return _words(g) == _words(a)
     if gold.kind == answer.kind == "relation":
         return _relations(gold, answer)
+    if gold.kind == "tuple" and gold.mark != "()" and (interval := _interval(answer)):  # (1,2) may be a point
+        return _compare(g, interval)
     if gold.kind == "relation":
-        return _relation_and_other(gold, answer, a)
+        interval = _interval(gold)
+        return _compare(interval, a) if interval and answer.kind == "tuple" else _relation_and_other(gold, answer, a)
     if answer.kind == "relation":
         return _chain(g, answer)
     if gold.kind != answer.kind:
@@ -123,6 +126,17 @@ def _relation_and_other(gold: Shape, answer: Shape, a: str) -> bool | None:
     if _is_assignment(gold):
         return _compare(gold.parts[1], a)
     return None if gold.mark != "=" and answer.kind in ("tuple", "union") else False
+
+
+def _interval(relation: Shape) -> str | None:
+    r"""`-2 < x \le 7` -> (-2,7]"""
+    marks = (
+        [{"<": "()", "\\le": "[]"}.get(mark) for mark in relation.mark.split()] if relation.kind == "relation" else []
+    )
+    if len(marks) != 2 or None in marks or not NAME.fullmatch(relation.parts[1]):
+        return None
+    left, right = marks[0] or "", marks[1] or ""
+    return f"{left[0]}{relation.parts[0]},{relation.parts[2]}{right[1]}"
 
 
 def _chain(g: str, answer: Shape) -> bool | None:
@@ -208,8 +222,15 @@ _HEAVY = ("\\sum", "\\prod", "\\int", "\\lim", "\\binom", "\\det", "\\begin")
 _CODE = re.compile(r"__|\b(?:import|eval|exec|open|lambda|getattr|globals|system|subprocess|compile)\b", re.IGNORECASE)
 _EXPONENT = re.compile(r"(?:\^|[eE])\s*\{?\s*[-+]?\s*([0-9]+)")
 _TOWER = re.compile(r"\^\s*(?:\{[^{}]*|[^{}\s]\s*)\^")
+_POWERS = re.compile(r"[)}]\s*\^\s*\{?\s*-?([0-9]+)\}?\s*[)}]+\s*\^")
+_INDEX = re.compile(r"\[\s*[0-9]{3,}\s*\]")
 _FACTORIAL = re.compile(r"[0-9]{3,}\s*\}?\)?\s*!|!\s*[!)}]*\s*!|\([-+*/^{}0-9\s]*\)\s*!")
 _SUBSCRIPT = re.compile(r"(\w)_\{?(\w+)")
+
+
+def _towering(a: str) -> bool:
+    """An exponent or root that no computer algebra system should be asked to work out."""
+    return bool(_TOWER.search(a) or _POWERS.search(a) or _INDEX.search(a)) or a.count("^") > 12
 
 
 def hopeless(gold: str, answer: str) -> str | None:
@@ -223,7 +244,7 @@ def hopeless(gold: str, answer: str) -> str | None:
         return "size"
     if re.search(r"[0-9]{31}", a) and not re.search(r"[0-9]{31}", g):
         return "digits"
-    if any(len(e) > 3 for e in _EXPONENT.findall(a)) or _TOWER.search(a) or a.count("^") > 12:
+    if any(len(e) > 2 for e in set(_EXPONENT.findall(a)) - set(_EXPONENT.findall(g))) or _towering(a):
         return "tower"
     if _FACTORIAL.search(a):
         return "factorial"

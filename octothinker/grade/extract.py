@@ -17,25 +17,28 @@ _NUMBER = re.compile(
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
-def boxed(text: str) -> str | None:
-    """Content of the last \\boxed{…} whose brace is closed, by counting braces (escaped ones do not count); else None.
-
-    Of two nested boxes the inner one is the last. A box without braces (`\\boxed 5`) is none.
-    """
+def boxes(text: str) -> tuple[list[tuple[int, int, int]], bool]:
+    """The boxes whose brace is closed, by counting braces (escaped ones do not count), as (start, content, end) in the order
+    in which they open; and whether one was left open behind all of them. A box without braces (`\\boxed 5`) is none."""
     start = text.find("\\boxed")
-    if start < 0:
-        return None
-    best: tuple[int, int] | None = None
-    open_braces: list[tuple[bool, int]] = []  # (is a box, where its content starts)
-    for match in _BRACE.finditer(text, start):
+    found: list[tuple[int, int, int]] = []
+    open_braces: list[tuple[int, int]] = []  # (where its box starts or -1, where its content starts)
+    for match in _BRACE.finditer(text, start) if start >= 0 else ():
         token = match.group()
         if token[-1] == "{" and token != "\\{":
-            open_braces.append((len(token) > 1, match.end()))
+            open_braces.append((match.start() if len(token) > 1 else -1, match.end()))
         elif token == "}" and open_braces:
-            is_box, content = open_braces.pop()
-            if is_box and (best is None or content > best[0]):
-                best = (content, match.start())
-    return None if best is None else text[best[0] : best[1]].strip()
+            box, content = open_braces.pop()
+            if box >= 0:
+                found.append((box, content, match.start()))
+    found.sort()
+    return found, any(box > (found[-1][0] if found else -1) for box, _ in open_braces)
+
+
+def boxed(text: str) -> str | None:
+    """Content of the last \\boxed{…} that is closed; else None. Of two nested boxes the inner one is the last."""
+    found, _ = boxes(text)
+    return text[found[-1][1] : found[-1][2]].strip() if found else None
 
 
 def last_number(text: str) -> str | None:

@@ -90,6 +90,7 @@ _WORD = re.compile(
 _WORDS = {"pi": "\\pi ", "infinity": "\\infty ", "inf": "\\infty ", "oo": "\\infty ", "sqrt": "\\sqrt"}
 _SQRT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _PERCENT = re.compile(r"\s*\\text\{\s*\\%\s*\}|(?<!\\)%")
+_COMMAS = re.compile(r" ?,(?: ?,)*")
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3}) (?=[0-9]{3}(?: [0-9]{3})*(?![0-9]))")
 
 
@@ -139,7 +140,7 @@ def clean(text: str) -> str:
         text = _SQRT.sub(r"\\sqrt{\1}", text)
     if "=" in text or "**" in text:
         text = text.replace("**", "^").replace("<=", "\\le ").replace(">=", "\\ge ").replace("!=", "\\ne ")
-    text = " ".join(text.split()).replace(" ,", ",")
+    text = _COMMAS.sub(",", " ".join(text.split()))
     if " " in text:
         text = _SPACED_THOUSANDS.sub(r"\1,", text)
     return text.lstrip(" ,;:").rstrip(" .,;:")

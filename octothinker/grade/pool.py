@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -20,20 +21,34 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from types import TracebackType
 
 from octothinker.grade.equal import equal, hopeless
-from octothinker.grade.extract import answer_of, boxed
+from octothinker.grade.extract import answer_of, boxed, boxes
 from octothinker.grade.literal import literal
 from octothinker.grade.normalize import MAX_LENGTH, clean
 from octothinker.grade.verdict import Item, Kind, Verdict
+from octothinker.grade.whole import rounded, whole
 
 COMMAND = [sys.executable, "-P", "-m", "octothinker.grade.worker"]
 """-P: a file called sympy.py in the working folder is not imported."""
 START_SECONDS = 120.0
+PATIENCE = 0.25
+"""Seconds after which a spare worker starts: nearly every verdict takes less."""
 CALLS_PER_WORKER = 10_000
 """sympy's caches grow; a fresh process keeps memory flat."""
 CACHE = 100_000
+
+
+def unwrapped(gold: str) -> str:
+    r"""A gold that is nothing but one box, `$\boxed{7}$.`, as the content of that box. (`$` and the like: normalize.clean.)"""
+    found, _ = boxes(gold) if "\\boxed" in gold else ([], False)
+    if len(found) != 1:
+        return gold
+    box, content, end = found[0]
+    around = gold[:box] + gold[end + 1 :]
+    return gold[content:end] if re.fullmatch(r"(?:\s|\$|\\[()\[\]]|\.)*", around) else gold
 
 
 @lru_cache(maxsize=1 << 14)
@@ -41,6 +56,7 @@ def usable_gold(gold: str) -> str | None:
     """Why a gold answer cannot be graded against, or None."""
     if not isinstance(gold, str):
         return f"is not a text but {type(gold).__name__}"
+    gold = unwrapped(gold)
     if not gold.strip() or not clean(gold):
         return "is empty"
     if len(gold) > 4 * MAX_LENGTH:
@@ -51,17 +67,23 @@ def usable_gold(gold: str) -> str | None:
 
 
 class Worker:
-    """One math-verify process; `ask` blocks for at most `timeout` seconds once it is up."""
+    """One math-verify process; `ask` blocks for at most `timeout` seconds once it is up.
+
+    When an answer takes long its process will probably be killed: a spare one starts meanwhile, so that the next answer does
+    not wait for it.
+    """
 
     def __init__(self, command: list[str], timeout: float) -> None:
         self.command, self.timeout = command, timeout
         self.calls = self.total = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.spare: subprocess.Popen[bytes] | None = None
+        self._line = b""
 
-    def start(self) -> None:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,7 +91,10 @@ class Worker:
             bufsize=0,
             env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
         )
-        self.calls = 0
+
+    def start(self) -> None:
+        self.process, self.spare = self.spare or self._spawn(), None
+        self.calls, self._line = 0, b""
         try:
             ready = self._read(START_SECONDS) or {}
         except EOFError:
@@ -90,7 +115,10 @@ class Worker:
             self.calls, self.total = self.calls + 1, self.total + 1
             try:
                 self.process.stdin.write(request)
-                reply = self._read(self.timeout)
+                reply = self._read(min(PATIENCE, self.timeout))
+                if reply is None and self.timeout > PATIENCE:
+                    self.spare = self.spare or self._spawn()
+                    reply = self._read(self.timeout - PATIENCE)
             except (BrokenPipeError, EOFError):
                 self.stop()
                 continue
@@ -106,29 +134,39 @@ class Worker:
     def _read(self, seconds: float) -> dict[str, object] | None:
         """One line of JSON from the worker; None if it does not come in time, EOFError if it will never come."""
         assert self.process is not None and self.process.stdout is not None
-        deadline, line, stream = time.monotonic() + seconds, b"", self.process.stdout.fileno()
-        while not line.endswith(b"\n"):
+        deadline, stream = time.monotonic() + seconds, self.process.stdout.fileno()
+        while not self._line.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([stream], [], [], left)[0]:
                 return None
             piece = os.read(stream, 65536)
             if not piece:
                 raise EOFError
-            line += piece
+            self._line += piece
+        line, self._line = self._line, b""
         return dict(json.loads(line))
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            for stream in (self.process.stdin, self.process.stdout):
-                if stream is not None:
-                    stream.close()
-            self.process.wait()
-            self.process = None
+        _kill(self.process)
+        self.process = None
+
+    def close(self) -> None:
+        self.stop()
+        _kill(self.spare)
+        self.spare = None
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        process.kill()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        process.wait()
 
 
 class Grader:
-    """Grades responses; a context manager that leaves no process behind.
+    """Grades responses; a context manager that leaves no process behind. Threads may share one.
 
     `counts` adds up over all calls: graded, no_box, fast, guard, slow, slow_true, timeout, bad_gold. A sudden rise of
     slow_true among the rewarded is the sign of a policy that has found a weakness of the slow path.
@@ -144,6 +182,7 @@ class Grader:
         for worker in self._all:
             self._workers.put(worker)
         self._known: dict[tuple[str, str], bool] = {}
+        self._counting = Lock()
 
     def __enter__(self) -> Grader:
         return self
@@ -155,7 +194,13 @@ class Grader:
 
     def close(self) -> None:
         for worker in self._all:
-            worker.stop()
+            worker.close()
+
+    def start(self) -> None:
+        """Start the workers now and not with the first undecided pair. RuntimeError: math-verify is not fit for use."""
+        for worker in self._all:
+            if worker.process is None:
+                worker.start()
 
     @property
     def calls(self) -> int:
@@ -164,34 +209,41 @@ class Grader:
 
     @property
     def pids(self) -> list[int]:
-        return [worker.process.pid for worker in self._all if worker.process is not None]
+        return [p.pid for worker in self._all for p in (worker.process, worker.spare) if p is not None]
 
     def grade(self, items: Sequence[Item]) -> list[Verdict]:
         """One verdict an item, in their order. Equal pairs of (gold, answer) are judged once."""
-        verdicts = [self._fast(item) for item in items]
-        open_pairs = [(item.gold, v) for item, v in zip(items, verdicts, strict=True) if isinstance(v, str)]
-        slow = self._slow(list(dict.fromkeys(open_pairs)))  # in order: the worker sees the same calls every time
+        found = [self._fast(item) for item in items]
+        slow = self._slow(list(dict.fromkeys(x for x in found if isinstance(x, tuple))))  # in order: the worker's too
         out = []
-        for item, verdict in zip(items, verdicts, strict=True):
-            if isinstance(verdict, str):
-                correct = slow[item.gold, verdict]
+        for verdict in found:
+            if isinstance(verdict, tuple):
+                correct = slow[verdict]
                 kind: Kind = "timeout" if correct is None else "equal" if correct else "different"
-                verdict = Verdict(correct, kind, verdict, "slow")
+                verdict = Verdict(correct, kind, verdict[1], "slow")
             self._count(verdict)
             out.append(verdict)
         return out
 
-    def _fast(self, item: Item) -> Verdict | str:
-        """A verdict, or the answer whose equality is still open."""
-        if usable_gold(item.gold) is not None:
+    def _fast(self, item: Item) -> Verdict | tuple[str, str]:
+        """A verdict, or the pair (gold, answer) whose equality is still open."""
+        free = item.rule == "whole"
+        gold = (whole(item.gold) or item.gold) if free else unwrapped(item.gold)
+        if usable_gold(gold) is not None:
             return Verdict(None, "bad_gold", None)
-        answer = answer_of(item, literal(clean(item.gold)) is not None)
+        answer = whole(item.response) if free else answer_of(item, literal(clean(gold)) is not None)
         if answer is None:
             return Verdict(False, "truncated" if item.truncated else "no_answer", None)
-        correct = equal(item.gold, answer)
-        if correct is None and hopeless(item.gold, answer):
+        if free and item.places is not None:
+            gold, answer = rounded(gold, item.places), rounded(answer, item.places)
+        correct = equal(gold, answer)
+        if correct is False and free:  # not what a reward is paid for: what is left to compute is computed
+            correct = None if "\\begin" in gold and "\\begin" in answer else equal(answer, gold)
+        if correct is None and hopeless(gold, answer):
             return Verdict(False, "different", answer, "guard")
-        return answer if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
+        return (
+            (gold, answer) if correct is None else Verdict(correct, "equal" if correct else "different", answer, "fast")
+        )
 
     def _slow(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
         known = {pair: self._known[pair] for pair in pairs if pair in self._known}
@@ -215,7 +267,8 @@ class Grader:
             self._workers.put(worker)
 
     def _count(self, verdict: Verdict) -> None:
-        self.counts["graded"] += verdict.correct is not None
-        self.counts["no_box"] += verdict.kind in ("no_answer", "truncated")
-        self.counts[verdict.kind if verdict.correct is None else verdict.how] += 1
-        self.counts["slow_true"] += verdict.how == "slow" and verdict.correct is True
+        with self._counting:
+            self.counts["graded"] += verdict.correct is not None
+            self.counts["no_box"] += verdict.kind in ("no_answer", "truncated")
+            self.counts[verdict.kind if verdict.correct is None else verdict.how] += 1
+            self.counts["slow_true"] += verdict.how == "slow" and verdict.correct is True

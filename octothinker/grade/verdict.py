@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+VERSION = 2
+"""Of the grader: raised when any verdict may change. Part of the keys of RL and evaluation, which are then done again;
+`octo regrade` says first whether a reward flips."""
+
 Kind = Literal["equal", "different", "no_answer", "truncated", "timeout", "bad_gold"]
-Rule = Literal["boxed", "benchmark"]
+Rule = Literal["boxed", "benchmark", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +18,7 @@ class Item:
     """One response to grade.
 
     rule `boxed` (rewards): the last complete \\boxed{} and nothing else. rule `benchmark` (few-shot evaluation): the
-    benchmark's anchor, then a box, then, if `answer` is "number", the last number.
+    benchmark's anchor, then a box, then, if `answer` is "number", the last number. rule `whole`: free text (whole.py).
     """
 
     response: str
@@ -25,6 +29,8 @@ class Item:
     answer: Literal["number", "expression"] = "expression"
     anchor: str = "answer is"
     """Words before the answer (plain text, any case); only for the rule `benchmark`."""
+    places: int | None = None
+    """Decimal places that numbers are rounded to on both sides; None: not at all. Only for the rule `whole`."""
 
 
 @dataclass(frozen=True, slots=True)

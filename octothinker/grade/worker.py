@@ -60,7 +60,7 @@ def load() -> Callable[[str, str], bool]:
     return compare
 
 
-def serve(requests: IO[str], answers: IO[str]) -> None:
+def serve(requests: IO[str], answers: IO[str], load: Callable[[], Callable[[str, str], bool]] = load) -> None:
     """Lines {"gold", "answer", "seconds"} -> lines {"equal": bool | null, "error"?: name}. The first line says ready."""
 
     def say(message: dict[str, Any]) -> None:
@@ -85,12 +85,13 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
         signal.alarm(0)
 
 
-def main() -> None:
-    limit_memory(int(sys.argv[1]))
+def run(load: Callable[[], Callable[[str, str], bool]], megabytes: int) -> None:
+    """Serve on standard input and output, within so much memory."""
+    limit_memory(megabytes)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints stays out of the answers
-    serve(sys.stdin, answers)
+    serve(sys.stdin, answers, load)
 
 
 if __name__ == "__main__":
-    main()
+    run(load, int(sys.argv[1]))

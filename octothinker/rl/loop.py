@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from octothinker.config import RL, Problems
-from octothinker.data.problems import Problem, read_problems
+from octothinker.data.problems import Problem, gradable, read_problems
 from octothinker.grade.pool import Grader
 from octothinker.grade.repetition import repetition_rate
+from octothinker.grade.verdict import VERSION
 from octothinker.model.engine import Engine
 from octothinker.model.hf import load_model, save_model
 from octothinker.model.llama import Llama
@@ -32,7 +33,7 @@ from octothinker.rl.pack import micro_batches
 from octothinker.rl.rollout import Sample, collect, problems_at, write_rollouts
 from octothinker.rl.update import logprobs, update
 from octothinker.train import checkpoint, dist, optim
-from octothinker.typed import ConfigError, not_identity, version
+from octothinker.typed import ConfigError, check, not_identity, version
 
 KL_SAMPLES = 32  # responses a step on which the KL to the start model is measured
 
@@ -43,6 +44,8 @@ class RLRun:
 
     rl: RL
     seed: int = 0
+    grader: int = VERSION
+    """Version of the grader that pays the rewards."""
     threads: int = not_identity(0)
 
 
@@ -55,15 +58,21 @@ def model_folder(path: Path) -> Path:
 def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `model`, `problems`, optionally `eval_problems`. Writes model/, metrics.jsonl, rollouts/, checkpoints/."""
     rl = config.rl
+    check(
+        config.grader == VERSION,
+        f"grader: planned with version {config.grader}, here is {VERSION}; start the run again",
+    )
     rank, world = dist.setup()
     if rl.prompts_per_step % world or rl.minibatch_prompts % world:
         raise ConfigError(f"rl: prompts_per_step and minibatch_prompts must be multiples of the {world} ranks")
     device = dist.device()
     tokenizer = Tokenizer.load(model_folder(inputs["model"]))
-    problems = read_problems(Problems(path=str(inputs["problems"] / "problems.jsonl")))
+    problems, bad = gradable(read_problems(Problems(path=str(inputs["problems"] / "problems.jsonl"))))
+    check(bool(problems), f"rl.problems: no gold can be graded against; {bad[0] if bad else ''}")
     held_out: list[Problem] = []
     if "eval_problems" in inputs:
-        held_out = read_problems(Problems(path=str(inputs["eval_problems"] / "problems.jsonl")))[: rl.eval_limit]
+        held_out = gradable(read_problems(Problems(path=str(inputs["eval_problems"] / "problems.jsonl"))))[0]
+        held_out = held_out[: rl.eval_limit]
 
     start = load_model(model_folder(inputs["model"])).to(device)
     reference = start.requires_grad_(False).eval()
@@ -128,7 +137,7 @@ def rl_stage(config: RLRun, inputs: dict[str, Path], out: Path) -> dict[str, Any
     rewards = [r["reward"] for r in read_jsonl(out / "metrics.jsonl")]
     edge = max(len(rewards) // 10, 1)
     means = {"reward_first": float(np.mean(rewards[:edge])), "reward_last": float(np.mean(rewards[-edge:]))}
-    return {"steps": rl.steps, **means, **final}
+    return {"steps": rl.steps, "bad_golds": len(bad), **means, **final}
 
 
 def _request_seed(seed: int, step: int, index: int) -> int:
@@ -154,8 +163,13 @@ def describe(samples: list[Sample], rl: RL) -> dict[str, Any]:
         -sum(sum(s.completion.logprobs) for s in samples),
         len(groups),
         sum(all(s.advantage == 0 for s in group) for group in groups),
+        sum(s.verdict.kind in ("no_answer", "truncated") for s in samples),
+        sum(s.verdict.how in ("guard", "slow") for s in samples),
+        sum(s.verdict.kind == "timeout" for s in samples),
+        sum(s.verdict.how == "slow" and s.verdict.correct is True for s in samples),
     )
-    n, n_graded, reward, right, boxed, tokens, tokens_right, cut, repeated, surprise, n_groups, flat = sums
+    n, n_graded, reward, right, boxed, tokens, tokens_right, cut, repeated, surprise, n_groups, flat, *grader = sums
+    no_box, undecided, timeouts, slow_right = grader
     return {
         "reward": reward / max(n_graded, 1),
         "accuracy": right / n,
@@ -169,6 +183,11 @@ def describe(samples: list[Sample], rl: RL) -> dict[str, Any]:
         "entropy": surprise / tokens,
         "zero_variance": flat / n_groups,
         "ungraded": n - n_graded,
+        "no_box": no_box / n,
+        "undecided": undecided / n,  # by the exact path
+        "timeouts": timeouts,
+        # Of the right answers, those that math-verify called right: a sudden rise is the sign of reward hacking.
+        "slow_true": slow_right / right if right else None,
         "tokens": tokens,
     }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,21 +90,24 @@ def collect(
     samples = []
     for problem, request, group in zip(problems, requests, groups, strict=True):
         graded = [next(verdicts) for _ in group]
-        rewards = [reward(verdict, config) for verdict in graded]
-        if config.mask_truncated:  # DAPO's overlong filtering: no lesson is drawn from a response that was cut off
-            rewards = [None if c.finish == "length" else r for r, c in zip(rewards, group, strict=True)]
-        values = advantages(rewards, config.advantage)
-        for number, item in enumerate(zip(group, graded, rewards, values, strict=True)):
+        worth = rewards(graded, [c.finish for c in group], config)
+        values = advantages(worth, config.advantage)
+        for number, item in enumerate(zip(group, graded, worth, values, strict=True)):
             samples.append(Sample(problem, number, request.prompt, *item))
     return samples
 
 
-def reward(verdict: Verdict, config: RL) -> float | None:
-    """A response that the grader ran out of time on counts as wrong here, or hanging the grader would pay; None: the gold
-    is unusable."""
-    if verdict.kind == "bad_gold":
-        return None
-    return config.reward_correct if verdict.correct else config.reward_wrong
+def rewards(verdicts: Sequence[Verdict], finishes: Sequence[str], config: RL) -> list[float | None]:
+    """A reward for each response; None: no part of the update, as the gold is unusable or (DAPO's overlong filtering) the
+    response was cut off. One that the grader ran out of time on counts as wrong here, or hanging the grader would pay."""
+    return [
+        None
+        if verdict.kind == "bad_gold" or (config.mask_truncated and finish == "length")
+        else config.reward_correct
+        if verdict.correct
+        else config.reward_wrong
+        for verdict, finish in zip(verdicts, finishes, strict=True)
+    ]
 
 
 def write_rollouts(path: Path, step: int, samples: list[Sample]) -> None:

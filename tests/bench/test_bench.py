@@ -180,6 +180,66 @@ def test_a_side_that_fails_shows_why(tmp_path: Path) -> None:
         compare.Side(sys.executable, spec)
 
 
+# ---- graders -----------------------------------------------------------------------------------------------------------
+
+
+def test_pairs_are_true_by_construction_and_our_grader_agrees() -> None:
+    from octothinker.bench.pairs import pairs
+    from octothinker.grade.pool import Grader, Item
+
+    made = pairs(400, seed=1)
+    assert made == pairs(400, seed=1)
+    assert [pair.equal for pair in made].count(True) == 200
+    with Grader(command=["/bin/false"]) as grader:  # all of them are for the exact path
+        verdicts = grader.grade([Item(pair.response, pair.gold) for pair in made])
+    assert [v.correct for v in verdicts] == [pair.equal for pair in made]
+
+
+def test_graders_are_compared_and_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from octothinker.bench import grading
+
+    class Fake:
+        """Rewards all that has a box, hangs on what nests."""
+
+        def __init__(self, command: list[str], limit: float) -> None:
+            self.folder = Path(command[-2])
+
+        def ask(self, gold: str, response: str) -> bool | None:
+            (self.folder / grading.CANARY).touch()
+            return None if "((((" in response else "boxed{" in response
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(grading, "Worker", Fake)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name == "math_verify" else None)
+    monkeypatch.setattr(grading, "turns", lambda *_: ([[1.0, 1.0], [4.0, 2.0]], [1.0, 2.0]))
+    rows = list(grading.compare_graders(Bench(tmp_path, 1), 2, True, lambda text: None))
+    assert all(set(row) >= KEYS for row in rows)
+    assert [row["work"].rpartition(", ")[2] for row in rows if row["peer"] == "math-verify"] == [
+        "%", "rewarded", "hang or die", "grading: ran code from an answer", "grading",
+    ]  # fmt: skip
+    right, rewarded, _, ran, speed, *rest = rows
+    assert (right["ours"], right["unit"], ran["theirs"]) == (50.0, "%", 1.0)
+    assert rewarded["theirs"] > 0
+    assert (speed["ratio"], speed["spread"], speed["unit"], speed["ours"]) == (3.0, [2.0, 4.0], "pairs/s", 60.0)
+    assert [(row["peer"], "not installed" in row["missing"]) for row in rest] == [("mathruler", True), ("verl", True)]
+
+
+@pytest.mark.slow
+def test_smoke_of_grading_as_a_user_types_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "octothinker", "bench", "grading", "--smoke", "--threads", "1", "--json"]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert ended.returncode == 0, ended.stderr
+    rows = [row for row in json.loads(ended.stdout) if row["peer"] == "math-verify"]
+    assert rows[0]["ours"] == 100.0
+    assert [row["ours"] for row in rows[1:4]] == [0.0, 0.0, 0.0], "rewarded, hang, ran code"
+    assert rows[4]["ratio"] > 0
+
+
 # ---- the whole path ---------------------------------------------------------------------------------------------------
 
 

@@ -99,7 +99,7 @@ def test_from_files_to_batches(folder: Path) -> None:
     assert "word" in text[1]
 
     result = problems_stage(through_json(ProblemsRun.of(whole, "qa")), {}, folder / "out" / "problems")
-    assert result == {"n": 50, "by_level": {"0": 25, "1": 25}, "skipped": 0}
+    assert result == {"n": 50, "by_level": {"0": 25, "1": 25}, "skipped": 0, "bad_golds": []}
     rows = read_jsonl(folder / "out" / "problems" / "problems.jsonl")
     assert rows[3] == {"id": "qa-4", "question": "What is 3+3?", "answer": "6", "level": "1"}
 
@@ -117,7 +117,12 @@ def test_skipped_problems_are_counted(folder: Path) -> None:
     (folder / "p.jsonl").write_text('{"question": "a", "answer": ""}\n{"question": "b", "answer": "2"}\n')
     problems = Problems(path=str(folder / "p.jsonl"), skip_empty_answers=True)
     whole = experiment({"qa": Source(path=str(folder / "qa.jsonl"))}, {"p": problems})
-    assert problems_stage(ProblemsRun.of(whole, "p"), {}, folder) == {"n": 1, "by_level": {"": 1}, "skipped": 1}
+    assert problems_stage(ProblemsRun.of(whole, "p"), {}, folder) == {
+        "n": 1,
+        "by_level": {"": 1},
+        "skipped": 1,
+        "bad_golds": [],
+    }
 
 
 def test_a_source_decides_the_identity_by_what_it_is_and_not_by_where_it_lies(folder: Path) -> None:

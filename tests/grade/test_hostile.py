@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from octothinker.bench import hostile
 from octothinker.grade.pool import Grader
 from octothinker.grade.verdict import Item
 
@@ -155,6 +156,9 @@ RESPONSES = {
 }
 
 
+GENERATED = {name: (gold, response) for name, gold, response in hostile.cases()}
+
+
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Grader]:
     with Grader(timeout=1.0) as g:
@@ -169,27 +173,50 @@ def test_nothing_hostile_is_rewarded(grader: Grader, name: str) -> None:
     assert verdict.kind != "bad_gold", "a bad gold would make the case vacuous"
 
 
+def stopped(gold: str, response: str) -> str:
+    """How far a hostile answer comes: `rewarded`, `open` (for math-verify), or who said no."""
+    with Grader(command=["/bin/false"]) as g:
+        verdict = g._fast(Item(response, gold))
+    if isinstance(verdict, tuple):
+        return "open"
+    return "rewarded" if verdict.correct else verdict.kind if verdict.kind == "bad_gold" else verdict.how
+
+
+def test_nearly_all_generated_answers_end_before_the_slow_path() -> None:
+    ends = {name: stopped(*case) for name, case in GENERATED.items()}
+    assert len(GENERATED) >= 300
+    assert len(set(GENERATED.values())) == len(GENERATED)
+    assert not [name for name, end in ends.items() if end in ("rewarded", "bad_gold")]
+    through = [name for name, end in ends.items() if end == "open"]
+    assert 3 <= len(through) <= len(ends) * 0.05, through
+
+
+@pytest.mark.slow
+def test_what_reaches_math_verify_is_not_rewarded_either(grader: Grader) -> None:
+    """Wrong or timed out; every one is over in time, or the worker is killed (test_pool has that with a stub)."""
+    through = {name: case for name, case in GENERATED.items() if stopped(*case) == "open"}
+    verdicts = grader.grade([Item(response, gold) for gold, response in through.values()])
+    assert not [name for name, verdict in zip(through, verdicts, strict=True) if verdict.correct]
+
+
 def test_nothing_was_run(grader: Grader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Again with a fresh grader in an empty folder, where every payload would leave a file."""
     monkeypatch.chdir(tmp_path)
-    payloads = [Item(response, gold) for gold, response in RESPONSES.values() if "PWNED" in response]
-    assert len(payloads) >= 8
+    every = [*RESPONSES.values(), *GENERATED.values()]
+    payloads = [Item(response, gold) for gold, response in every if hostile.CANARY in response]
+    assert len(payloads) >= 40
     with Grader(timeout=1.0) as fresh:
         fresh.grade([*payloads, *(Item(item.response, TRIG) for item in payloads)])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_grader_still_works_after_all_that(grader: Grader) -> None:
+def test_the_grader_still_works_after_all_that() -> None:
     right = [("\\sin x+\\cos y", "\\cos y+\\sin x"), ("5", "5"), ("\\tan^2 y+1", "\\sec^2 y")]
-    assert [v.correct for v in grader.grade([Item(b(a), g) for g, a in right])] == [True] * 3
+    with Grader(timeout=60.0) as patient:
+        assert [v.correct for v in patient.grade([Item(b(a), g) for g, a in right])] == [True] * 3
 
 
-def test_the_list_reaches_every_line_of_defence() -> None:
-    """At least sixty cases, and some that only guards or the slow path stop."""
-    assert len(RESPONSES) >= 60
-    with Grader(timeout=1.0, command=["/bin/false"]) as g:
-        by = {"guard": 0, "open": 0}
-        for gold, response in RESPONSES.values():
-            verdict = g._fast(Item(response, gold))
-            by["open" if isinstance(verdict, str) else "guard"] += isinstance(verdict, str) or verdict.how == "guard"
-    assert min(by.values()) >= 3, by
+def test_the_hand_made_list_reaches_every_line_of_defence() -> None:
+    ends = [stopped(*case) for case in RESPONSES.values()]
+    assert len(ends) >= 60
+    assert all(ends.count(end) >= 3 for end in ("rule", "fast", "guard", "open"))

@@ -177,7 +177,9 @@ def test_a_script_without_a_main_guard_can_grade(tmp_path: Path) -> None:
     [
         ("7", None),
         ("\\left\\{1\\right\\}", None),
-        ("\\boxed{7}", "box"),
+        ("\\boxed{7}", None),
+        ("$\\boxed{7}$.", None),
+        ("\\boxed{7} cm", "box"),
         ("", "empty"),
         ("$ $", "empty"),
         ("{7", "braces"),
