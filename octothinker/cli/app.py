@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from octothinker.cli import bench, experiments, measure, models, single
+from octothinker.cli import bench, corpus, experiments, measure, models, single
 from octothinker.stage import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from octothinker.typed import ConfigError
 
@@ -44,6 +44,7 @@ app.command(rich_help_panel=MODEL)(measure.contamination)
 app.command("import", rich_help_panel=MODEL)(models.import_model)
 app.command(rich_help_panel=MODEL)(models.chat)
 app.command(rich_help_panel=MODEL)(bench.bench)
+app.add_typer(corpus.app, name="corpus", rich_help_panel=ALONE)
 
 
 def main() -> None:

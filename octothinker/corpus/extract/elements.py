@@ -21,7 +21,7 @@ from octothinker.corpus.extract.texts import clean
 SWALLOWED = Formula("", False, "")
 TEX = re.compile(r"(?:^|[/-])(?:x-)?(?:la)?tex\b|^math/tex", re.I)
 MATHJAX2 = re.compile(r"^(?:MathJax(?:_\w+)?|MJXp-math|MJXc-display|mjx-chtml|MathJax_SVG_Display)$")
-DATA = ("data-tex", "data-latex", "data-katex", "data-expr", "data-equation", "data-mathtex", "data-math-tex")
+DATA = frozenset("data-tex data-latex data-katex data-expr data-equation data-mathtex data-math-tex".split())
 SPOKEN = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}")
 
 
@@ -52,11 +52,13 @@ def formula(node: Node, tag: str, given: dict[str, str | None]) -> Formula | Non
         return _mathjax3(node, given)
     if tag in ("tex-math", "math-renderer", "x-equation"):
         return _raw(words(node), tag == "x-equation" or "$$" in words(node))
-    for name in DATA:
-        if value := given.get(name):
+    if not DATA.isdisjoint(given):
+        value = next(given[name] for name in given if name in DATA)
+        if value:
             shown = "display" in (given.get("class") or "") or given.get("data-display") == "true"
             return Formula(clean(value), shown, "attribute")
-    known = role(given.get("class") or "")
+    classes = given.get("class")
+    known = role(classes) if classes else ""
     return _by_class(node, tag, known, given) if known else None
 
 

@@ -12,9 +12,9 @@ IMPLIED_END = {
     *("br img hr input meta link area base col embed source track wbr param frame".split()),
 }
 """Elements that end without an end tag, so that their start tags say nothing about depth."""
-SCAN_DEPTH_FROM = 20_000
+SCAN_DEPTH_FROM = 10_000
 """Tags in a page before its depth is counted: parsing takes time quadratic in the depth."""
-UNWANTED = {0: None, 0xFFFE: None, 0xFFFF: None, **dict.fromkeys(range(0xFDD0, 0xFDF0))}
+UNWANTED = re.compile("[\0\ufdd0-\ufdef]")
 """NUL, and noncharacters of Unicode: no text has them, and the walk marks formulas with some."""
 
 
@@ -56,13 +56,14 @@ class Page(NamedTuple):
 def decode(html: str | bytes, charset: str | None = None) -> str:
     """Text of a page: UTF-8 if it is that, else the charset of the HTTP header, else what the bytes look like."""
     if isinstance(html, str):
-        return html.translate(UNWANTED)
+        return UNWANTED.sub("", html)
     try:
-        return html.decode().translate(UNWANTED)
+        text = html.decode()
     except UnicodeDecodeError:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
-        return bytes_to_str(html, charset or detect_encoding(html)).translate(UNWANTED)
+        return UNWANTED.sub("", bytes_to_str(html, charset or detect_encoding(html)))
+    return UNWANTED.sub("", text) if b"\0" in html or b"\xef\xb7" in html else text  # their first bytes in UTF-8
 
 
 def check_depth(html: str, depth: int) -> None:

@@ -44,7 +44,10 @@ class Delimiters:
 
 
 def configured(html: str) -> Delimiters:
-    return Delimiters("$" in html and bool(CONFIGURED.search(html)), "`" in html and bool(ASCII_MATH.search(html)))
+    """Searched for only where a plain word of it is found: these patterns take longer than the parser."""
+    dollars = ("inlineMath" in html or "delimiters" in html) and "$" in html and CONFIGURED.search(html)
+    ascii_math = any(word in html for word in ("sciimath", "SCIIMath", "sciiMath", "AM_")) and ASCII_MATH.search(html)
+    return Delimiters(bool(dollars), bool(ascii_math))
 
 
 def mathematics(text: str, page: Delimiters, hold: Callable[[Formula], str], plain: Callable[[str], str]) -> str:

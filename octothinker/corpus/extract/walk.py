@@ -24,7 +24,6 @@ BLOCKS = set(
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 LOOKED_AT = {"span", "div", "p", "table", "ul", "ol", "li", "section", "a", "aside", "header", "td", "dl", "form", "sup", "em", "code", "center", "tr"}
 """Elements whose class, id and style are read; on others they say nothing that we use."""
-SPACE = re.compile(r"[ \t\r\f\v\u00a0]*\n[ \t\r\n\f\v\u00a0]*|[ \t\r\f\v\u00a0]{2,}|[\t\r\f\v\u00a0]")
 CODE = "\ufdd5"
 CODES = re.compile(f"{CODE}(\\d+){END}")
 BREAK = "\ufdd6"
@@ -47,7 +46,10 @@ def extract(html: str | bytes, url: str = "", limits: Limits | None = None, char
     walk = _Walk(text, limits)
     top = main_content(root)
     walk.whole = len(top.text(deep=True) or "")
-    walk.children(top, 0)
+    try:
+        walk.children(top, 0)
+    except RecursionError:
+        raise PageError("too_deep", "elements within each other") from None
     walk.flush()
     page = walk.page(_title(root))
     if not page.text:
@@ -67,7 +69,7 @@ def closed(html: str) -> str:
 def _title(root: Node) -> str:
     for name in ("title", "h1"):
         found = root.css_first(name)
-        title = SPACE.sub(" ", (found.text(deep=True) or "")).strip() if found is not None else ""
+        title = " ".join((found.text(deep=True) or "").split()) if found is not None else ""
         if title:
             return title.rstrip("¶# ").strip()
     return ""
@@ -181,8 +183,10 @@ class _Walk:
         return None
 
     def code(self, node: Node, given: dict[str, str | None], depth: int) -> None:
-        text = SPACE.sub(" ", node.text(deep=True) or "").strip()
-        if not text or node.css_first("math, img, script, sup, sub") is not None or (self.delimiters.dollars and "\\(" in text):
+        text = " ".join((node.text(deep=True) or "").split())
+        only = node.child
+        simple = only is None or (only.tag == "-text" and only.next is None)
+        if not text or not (simple or node.css_first("math, img, script, sup, sub") is None):
             return self.children(node, depth)
         if self.in_link:
             self.linked += len(text) + 2
@@ -271,7 +275,7 @@ class _Walk:
 
     def finish(self) -> str:
         """The inline pieces as one text, its formulas found."""
-        text = SPACE.sub(" ", "".join(self.inline)).strip()
+        text = " ".join("".join(self.inline).split())
         self.inline.clear()
         if "\\" in text or "$" in text or "`" in text or SUP in text or SUB in text:
             text = mathematics(text, self.delimiters, self.hold, self.plain)
@@ -280,7 +284,7 @@ class _Walk:
     def flush(self) -> None:
         if self.inline:
             text = self.finish()
-            if text.strip(BREAK + " "):
+            if text and text.strip(BREAK + " "):
                 self.blocks.append(Block(text, self.kind, self.prefix, self.linked, self.links))
                 self.prefix = " " * len(self.prefix) if self.kind == "li" else ""
         self.kind, self.linked, self.links = "p", 0, 0
