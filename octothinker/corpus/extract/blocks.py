@@ -29,6 +29,8 @@ FURNITURE = re.compile(
     r"anchorjs-link|header-anchor|edit-?(?:link|page)|prev-?next|site-header|page-header-\w+|masthead|topbar|top-bar|toolbar|chlink\w*|hidden)$",
     re.I,
 )
+SOFT = re.compile(r"^(?:side-?bar\w*|\w+sidebar\w*|widgets?|banner|metadata|related|related[-_]\w+|recommend\w*|promo\w*|toolbar|legal|modal|overlay)$", re.I)
+"""Names that some sites give to notes beside the text: those stay when they are prose, not links."""
 HEADERLINK = {"¶", "#", "§", "🔗", "\uf0c1", "[edit]", "[source]", "[docs]", "[link]", "Permalink"}
 CONTENT = "main, [role=main], article, #content, #main-content, #mw-content-text, .post-content, .entry-content, .article-body, .markdown-body"
 CLOSING = re.compile(
@@ -67,6 +69,14 @@ class Block:
 def furniture(names: str) -> bool:
     """Whether a class, id or role says that this is not content."""
     return any(FURNITURE.match(name) for name in names.split())
+
+
+def aside_of_prose(node: Node, names: str) -> bool:
+    if not any(SOFT.match(name) for name in names.split()):
+        return False
+    text = node.text(deep=True) or ""
+    linked = sum(len(link.text(deep=True) or "") for link in node.css("a"))
+    return len(text) > 200 and linked < 0.3 * len(text) and text.count(". ") + text.count(".\n") >= 2
 
 
 def hidden(given: dict[str, str | None]) -> bool:

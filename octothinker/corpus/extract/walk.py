@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from octothinker.corpus.extract import elements, images
-from octothinker.corpus.extract.blocks import DROPPED, HEADERLINK, ROLES, SAFE, Block, furniture, hidden, kept, main_content
+from octothinker.corpus.extract.blocks import DROPPED, HEADERLINK, ROLES, SAFE, Block, aside_of_prose, furniture, hidden, kept, main_content
 from octothinker.corpus.extract.dom import Node, parse
 from octothinker.corpus.extract.grid import grid
 from octothinker.corpus.extract.page import Formula, Limits, Page, PageError, check_depth, decode
@@ -132,6 +132,8 @@ class _Walk:
             return True
         names = given.get("class")
         if names and furniture(names) or (name := given.get("id")) and furniture(name):
+            if names and aside_of_prose(node, names):
+                return False
             return tag == "a" or len(node.text(deep=True) or "") < SAFE * self.whole
         return tag == "header" and given.get("role") == "banner"
 
