@@ -24,7 +24,7 @@ ADDRESS = re.compile(
     re.I,
 )
 PATHS = re.compile(r"imgmath/|/math/[0-9a-f]{20,}|_images/math/|/form_\d+\.(?:png|svg)|wikimedia\.org/api/rest_v1/media/math")
-SIZE = re.compile(r"^(?:\\(?:dpi|bg|fg|fn)(?:_\w+|\{[^}]*\})|\\(?:inline|large|Large|LARGE|huge|small|tiny|opaque)\b|\\usefont\{[^}]*\}|\\color\{[^}]*\})\s*")
+SIZE = re.compile(r"^(?:\\(?:dpi|bg|fg|fn)(?:_\w+|\{[^}]*\})|\\(?:inline|large|Large|LARGE|huge|small|tiny|opaque)(?=\s|$)|\\usefont\{[^}]*\}|\\color\{[^}]*\})\s*")
 PREFIX = re.compile(r"^(?:latex|tex|math|formula|equation)\s*:\s*", re.I)
 
 
@@ -53,13 +53,13 @@ def formula(given: dict[str, str]) -> Formula | None:
     if not tex.strip():
         return None
     shown = tex.strip().startswith(("$$", "\\[")) or any(word in classes for word in ("Dsp", "display", "block"))
-    return Formula(tidy(tex), shown, "image") if tidy(tex) else None
+    tex = clean(PREFIX.sub("", (_unset(tex) if found else tex).strip()))
+    return Formula(tex, shown, "image") if tex else None
 
 
-def tidy(tex: str) -> str:
-    """Without the settings of the picture: `\\dpi{120} \\bg_white`, `\\inline`, `tex:`."""
-    tex = PREFIX.sub("", tex.strip())
-    before = None
+def _unset(tex: str) -> str:
+    """TeX of an address without the settings of its picture: `\\dpi{120} \\bg_white`, `\\inline`."""
+    before, tex = "", tex.strip()
     while before != tex:
         before, tex = tex, SIZE.sub("", tex)
-    return clean(tex)
+    return tex
