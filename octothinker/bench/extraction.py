@@ -3,8 +3,8 @@
     formulas.txt -> render.js (KaTeX, Temml, MathJax 2 and 3) -> pages of nine kinds of site -> extractors -> TeX between marks
     real pages (--pages) -> truth of their generators -> formulas, prose and furniture kept, pages/s a core
 
-`kept`: the TeX is there, white space apart. `delimited`: and stands between $, $$, \\( \\) or \\[ \\]. `equal`: what stands between
-the marks renders to the same MathML again (mathml_form.py).
+`kept`: the TeX is there, white space apart. `delimited`: what stands between the marks is set in $, $$, \\( \\) or \\[ \\].
+`equal`: it renders to the same MathML again (mathml_form.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ from octothinker.bench.mathml_form import form
 
 Say = Callable[[str], None]
 Row = dict[str, Any]
-REACH = {"with TeX": 0.97, "without TeX": 0.92, "delimited": 0.985, "prose": 0.97, "furniture": 0.10, "pages_per_second": 180.0}
+REACH = {
+    "with TeX": 0.97,
+    "without TeX": 0.92,
+    "delimited": 0.985,
+    "prose": 0.97,
+    "furniture": 0.10,
+    "pages_per_second": 180.0,
+}
 DELIMITED = re.compile(r"\s*(?:\$\$(.*)\$\$|\$([^$]*(?:\\\$[^$]*)*)\$|\\\((.*)\\\)|\\\[(.*)\\\])\s*[.,]?\s*", re.S)
 SPEED_PAGES = 60
 
@@ -64,7 +71,9 @@ def formats(extractors: dict[str, Extractor], smoke: bool, say: Say) -> list[Row
         for kind, ship in shipped.items():
             got, cases = _between_marks(extract, ship, known, drawn)
             row: Row = {"part": kind, "extractor": name, "n": len(cases), **_literal(got, cases)}
-            row["reach"] = {"equal": REACH["without TeX" if kind in pages.WITHOUT_TEX else "with TeX"]} if not smoke else {}
+            row["reach"] = (
+                {"equal": REACH["without TeX" if kind in pages.WITHOUT_TEX else "with TeX"]} if not smoke else {}
+            )
             found.append((row, got, cases))
     if folder is not None:
         _rendered_again(found, folder)

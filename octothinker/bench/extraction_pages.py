@@ -66,7 +66,9 @@ def node(folder: Path, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     script = files("octothinker.bench").joinpath("render.js")
     lines = "".join(json.dumps(request) + "\n" for request in requests)
     try:
-        done = subprocess.run(["node", str(script), str(folder)], input=lines, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(
+            ["node", str(script), str(folder)], input=lines, capture_output=True, text=True, timeout=1800
+        )
     except OSError as error:
         raise NoRenderer(f"the renderers need Node.js: {error}") from error
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -91,16 +93,18 @@ def _wikipedia(case: Case, drawn: dict[str, str]) -> str:
     mode = "display" if case.display else "inline"
     wrapped = html.escape(f"{{\\displaystyle {case.tex}}}")
     inner = drawn["temml_bare"][drawn["temml_bare"].index(">") + 1 : -len("</math>")]
+    shown = "block" if case.display else "inline"
+    note = f'<annotation encoding="application/x-tex">{wrapped}</annotation>'
     mathml = (
-        f'{MATHML} display="{"block" if case.display else "inline"}" alttext="{wrapped}"><semantics><mrow class="MJX-TeXAtom-ORD">'
-        f'<mstyle displaystyle="true" scriptlevel="0">{inner}</mstyle></mrow>'
-        f'<annotation encoding="application/x-tex">{wrapped}</annotation></semantics></math>'
+        f'{MATHML} display="{shown}" alttext="{wrapped}"><semantics><mrow class="MJX-TeXAtom-ORD">'
+        f'<mstyle displaystyle="true" scriptlevel="0">{inner}</mstyle></mrow>{note}</semantics></math>'
     )
-    return (
-        f'<span class="mwe-math-element mwe-math-element-{mode}"><span class="mwe-math-mathml-{mode} mwe-math-mathml-a11y" style="display: none;">'
-        f'{mathml}</span><img src="https://wikimedia.org/api/rest_v1/media/math/render/svg/{zlib.crc32(case.tex.encode()):08x}" '
-        f'class="mwe-math-fallback-image-{mode} mw-invert" aria-hidden="true" style="vertical-align: -0.8ex" alt="{wrapped}"></span>'
+    address = f"https://wikimedia.org/api/rest_v1/media/math/render/svg/{zlib.crc32(case.tex.encode()):08x}"
+    picture = (
+        f'<img src="{address}" class="mwe-math-fallback-image-{mode} mw-invert" aria-hidden="true" alt="{wrapped}">'
     )
+    hidden = f'<span class="mwe-math-mathml-{mode} mwe-math-mathml-a11y" style="display: none;">{mathml}</span>'
+    return f'<span class="mwe-math-element mwe-math-element-{mode}">{hidden}{picture}</span>'
 
 
 def _mathjax2(case: Case, drawn: dict[str, str]) -> str:
@@ -141,11 +145,24 @@ def _delimited(case: Case, drawn: dict[str, str]) -> str:
 
 Ship = Callable[[Case, dict[str, str]], str]
 WITH_TEX: dict[str, Ship] = {
-    **{"KaTeX": _katex, "MathML + annotation": _annotated, "Wikipedia": _wikipedia, "MathJax 2": _mathjax2},
-    **{"WordPress image": _wordpress, "codecogs image": _codecogs},
+    "KaTeX": _katex,
+    "MathML + annotation": _annotated,
+    "Wikipedia": _wikipedia,
+    "MathJax 2": _mathjax2,
+    "WordPress image": _wordpress,
+    "codecogs image": _codecogs,
 }
-WITHOUT_TEX: dict[str, Ship] = {"MathML (KaTeX's)": _mathml_katex, "MathML (Temml's)": _mathml_temml, "MathJax 3": _mathjax3}
-UNRENDERED: dict[str, Ship] = {"delimiters": _delimited, "MathJax 2 script": _mathjax2, "WordPress image": _wordpress, "codecogs image": _codecogs}
+WITHOUT_TEX: dict[str, Ship] = {
+    "MathML (KaTeX's)": _mathml_katex,
+    "MathML (Temml's)": _mathml_temml,
+    "MathJax 3": _mathjax3,
+}
+UNRENDERED: dict[str, Ship] = {
+    "delimiters": _delimited,
+    "MathJax 2 script": _mathjax2,
+    "WordPress image": _wordpress,
+    "codecogs image": _codecogs,
+}
 """What needs no renderer: the smoke run."""
 
 SENTENCES = (
@@ -155,7 +172,10 @@ SENTENCES = (
     "This was noticed long before anybody could prove it in the general case.",
     "The proof is left as an exercise; it needs nothing beyond what has been said so far.",
 )
-MENU = "".join(f'<li><a href="/{name}.html">{name.title()}</a></li>' for name in ("home", "lessons", "exercises", "forum", "about", "contact"))
+MENU = "".join(
+    f'<li><a href="/{name}.html">{name.title()}</a></li>'
+    for name in ("home", "lessons", "exercises", "forum", "about", "contact")
+)
 
 
 def mark(number: int) -> tuple[str, str]:

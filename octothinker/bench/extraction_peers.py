@@ -41,8 +41,19 @@ def _html2text(html: str) -> str:
 
 
 def _lynx(html: str) -> str:
-    command = ["lynx", "-dump", "-stdin", "-nolist", "-width=10000", "-force_html", "-display_charset=utf-8", "-assume_charset=utf-8"]
-    return subprocess.run(command, input=html.encode("utf-8", "replace"), capture_output=True, timeout=120).stdout.decode("utf-8", "replace")
+    command = [
+        "lynx",
+        "-dump",
+        "-stdin",
+        "-nolist",
+        "-width=10000",
+        "-force_html",
+        "-display_charset=utf-8",
+        "-assume_charset=utf-8",
+    ]
+    return subprocess.run(
+        command, input=html.encode("utf-8", "replace"), capture_output=True, timeout=120
+    ).stdout.decode("utf-8", "replace")
 
 
 def peers() -> tuple[dict[str, Extractor], dict[str, str]]:

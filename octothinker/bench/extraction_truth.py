@@ -53,7 +53,9 @@ def truth(html: str) -> Truth | None:
     inside = [n for n in content.css("p, div.para") if n.mem_id not in outside]
     prose: list[str] = []
     for part in inside:
-        if any(n.mem_id != part.mem_id for n in part.css("math, img, script, sup, sub, table, pre, ul, ol, dl, p, div")):
+        if any(
+            n.mem_id != part.mem_id for n in part.css("math, img, script, sup, sub, table, pre, ul, ol, dl, p, div")
+        ):
             continue  # (css finds the element itself as well)
         text = part.text(deep=True) or ""
         if not re.search(r"[\\$`^_]", text):

@@ -34,4 +34,6 @@ def _forms(element: ElementTree.Element) -> list[object]:
         return [form for child in element for form in _forms(child)]
     variant = element.get("mathvariant", "")
     thickness = element.get("linethickness", "") if name == "mfrac" else ""
-    return [(name, "" if variant == "normal" else variant, thickness, text, *[tuple(_forms(child)) for child in element])]
+    return [
+        (name, "" if variant == "normal" else variant, thickness, text, *[tuple(_forms(child)) for child in element])
+    ]

@@ -32,8 +32,13 @@ def table(screen: Console, found: list[dict[str, Any]]) -> None:
         shown.add_column(column, justify="left" if column in ("pages", "extractor", "reach") else "right")
     for row in sorted((row for row in found if "missing" not in row), key=lambda row: str(row["part"])):
         reach = ", ".join(f"{name} {value:g}" for name, value in row.get("reach", {}).items())
-        values = ["" if name not in row else f"{row[name]:.0f}" if name == "pages_per_second" else f"{row[name]:.3f}" for name in MEASURES]
-        shown.add_row(row["part"], row["extractor"], str(row["n"]), *values, reach if row["extractor"] == "octothinker" else "")
+        values = [
+            "" if name not in row else f"{row[name]:.0f}" if name == "pages_per_second" else f"{row[name]:.3f}"
+            for name in MEASURES
+        ]
+        shown.add_row(
+            row["part"], row["extractor"], str(row["n"]), *values, reach if row["extractor"] == "octothinker" else ""
+        )
     screen.print(shown)
     for row in found:
         if "missing" in row:

@@ -149,7 +149,7 @@ def _from_record(reader: Reader, name: str, record: Any, body: bytes, offset: in
         return reader.count("truncated_record", where)
     if status is not None and status != 200:
         return reader.count("http_status", f"{where} ({status})")
-    kind = record.http_content_type or record.headers.get("Content-Type") or ""
+    kind = (record.http_content_type if http is not None else record.headers.get("Content-Type")) or ""
     if not looks_like_html(body, kind):
         return reader.count("not_html", f"{where} ({kind})")
     date = record.record_date.isoformat() if record.record_date else ""
@@ -161,7 +161,12 @@ def looks_like_html(body: bytes, content_type: str) -> bool:
     if "html" in content_type:
         return True
     head = body[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if content_type and "xml" not in content_type and "octet-stream" not in content_type and "text/plain" not in content_type:
+    if (
+        content_type
+        and "xml" not in content_type
+        and "octet-stream" not in content_type
+        and "text/plain" not in content_type
+    ):
         return False
     return head.startswith((b"<!doctype html", b"<html")) or b"<html" in head
 

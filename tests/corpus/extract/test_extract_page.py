@@ -22,7 +22,8 @@ PAGE = """<!DOCTYPE html><html><head><title>On squares</title><style>p {}</style
 <pre>for n in range(3):
     print(n * n)</pre>
 <div class="sidebar"><p>A note beside the text, which says something of its own. It is prose, and it is long enough to be
-worth reading. It has no links at all. Somebody wrote it, with care. So it stays here, in its place, among the rest of it.</p></div>
+worth reading. It has no links at all. Somebody wrote it, with care. So it stays here,
+in its place, among the rest of it.</p></div>
 <div style="display: none">hidden</div>
 <h2>See also</h2><ul><li><a href="/1">Cubes</a></li><li><a href="/2">Roots</a></li><li><a href="/3">Powers</a></li></ul>
 </main><footer>Copyright 2020</footer></body></html>"""
@@ -45,7 +46,8 @@ def test_a_bad_class_name_does_not_empty_a_page() -> None:
 
 
 def test_xhtml_with_empty_elements_is_read_to_its_end() -> None:
-    html = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><script src="a.js"/><title/></head><body><a id="t"/><p>All here.</p></body></html>'
+    head = '<html xmlns="http://www.w3.org/1999/xhtml"><head><script src="a.js"/><title/></head>'
+    html = f'<?xml version="1.0"?>{head}<body><a id="t"/><p>All here.</p></body></html>'
     assert extract(html).text == "All here."
 
 
@@ -75,11 +77,26 @@ def test_a_page_beyond_the_limits_is_given_up_under_its_reason(html: str, reason
     assert error.value.reason == reason
 
 
+SOUP = (
+    "<p> </p> <div> </div> <math> </math> <mi> <mo> <msup> <mfrac> <mtable> <mtr> <mtd> <mover> <munder> </script> "
+    "<sup> </sup> <table> <tr> <td> </table> <ul> <li> <a href='#'> </a> <pre> <code> \\( \\) "
+    "\\[ \\] $ $$ \\begin{align} \\end{align} ` { } "
+    "<img class='tex' alt='x'> <span class='katex'> <mjx-container> <annotation encoding='TeX'> \\ ^ _ x 2 α \ufdd0 \ufdd1 \0"
+)
 PIECES = st.sampled_from(
-    "<p> </p> <div> </div> <math> </math> <mi> <mo> <msup> <mfrac> <mtable> <mtr> <mtd> <mover> <munder> <script type='math/tex'> </script> "
-    "<sup> </sup> <table> <tr> <td> </table> <ul> <li> <a href='#'> </a> <pre> <code> \\( \\) \\[ \\] $ $$ \\begin{align} \\end{align} ` { } "
-    "<img class='tex' alt='x'> <span class='katex'> <mjx-container> <annotation encoding='TeX'> \\ ^ _ x 2 α \ufdd0 \ufdd1 \0".split(" ")
-    + ["<mmultiscripts>", "<mprescripts/>", "<apply>", "<plus/>", "<ci>", "<mfenced>", "<span class='MathJax' data-mathml='<math>'>", " ", "\n"]
+    SOUP.split(" ")
+    + [
+        "<mmultiscripts>",
+        "<mprescripts/>",
+        "<script type='math/tex'>",
+        "<apply>",
+        "<plus/>",
+        "<ci>",
+        "<mfenced>",
+        "<span class='MathJax' data-mathml='<math>'>",
+        " ",
+        "\n",
+    ]
 )
 
 
@@ -92,7 +109,9 @@ def test_any_soup_of_tags_is_a_page_or_a_page_error(pieces: list[str]) -> None:
         return
     assert "\ufdd0" not in page.text and "\ufdd5" not in page.text, "every token has become text"
     for formula in page.formulas:
-        assert formula.tex and (f"${' '.join(formula.tex.split(chr(10)))}$" in page.text or f"$${formula.tex}$$" in page.text)
+        assert formula.tex and (
+            f"${' '.join(formula.tex.split(chr(10)))}$" in page.text or f"$${formula.tex}$$" in page.text
+        )
 
 
 def test_the_wrapper_is_taken_off_only_when_its_brace_closes_at_the_end() -> None:

@@ -12,15 +12,39 @@ NOTE = "<math><semantics><mi>x</mi><annotation encoding='application/x-tex'>x^2<
 ASSISTIVE = "<mjx-assistive-mml><math><msup><mi>x</mi><mn>2</mn></msup></math></mjx-assistive-mml>"
 WIKI = NOTE.replace("x^2", "{\\displaystyle x^2}")
 SITES = [
-    (f"<span class='katex'><span class='katex-mathml'>{NOTE}</span><span class='katex-html'>x2</span></span>", "katex", False),
-    (f"<span class='katex-display'><span class='katex'><span class='katex-mathml'>{NOTE}</span>x2</span></span>", "katex", True),
+    (
+        f"<span class='katex'><span class='katex-mathml'>{NOTE}</span><span class='katex-html'>x2</span></span>",
+        "katex",
+        False,
+    ),
+    (
+        f"<span class='katex-display'><span class='katex'><span class='katex-mathml'>{NOTE}</span>x2</span></span>",
+        "katex",
+        True,
+    ),
     ("<span class='katex-error' title='ParseError'>x^2</span>", "element", False),
-    ("<span class='MathJax_Preview'>x2</span><span class='MathJax'>x2</span><script type='math/tex'>x^2</script>", "script", False),
+    (
+        "<span class='MathJax_Preview'>x2</span><span class='MathJax'>x2</span><script type='math/tex'>x^2</script>",
+        "script",
+        False,
+    ),
     ("<script type='math/tex; mode=display'>% <![CDATA[\nx^2 %]]></script>", "script", True),
-    ("<span class='MathJax' data-mathml='<math><msup><mi>x</mi><mn>2</mn></msup></math>'><nobr>x2</nobr></span>", "mathml", False),
+    (
+        "<span class='MathJax' data-mathml='<math><msup><mi>x</mi><mn>2</mn></msup></math>'><nobr>x2</nobr></span>",
+        "mathml",
+        False,
+    ),
     (f"<mjx-container display='true'><mjx-math>junk</mjx-math>{ASSISTIVE}</mjx-container>", "mathml", True),
-    (f"<span class='mwe-math-element'><span style='display:none'>{WIKI}</span><img alt='y' src='y.svg'></span>", "mediawiki", False),
-    ("<span class='mwe-math-element'><img class='mwe-math-fallback-image-inline' alt='{\\displaystyle x^2}' src='y.svg'></span>", "image", False),
+    (
+        f"<span class='mwe-math-element'><span style='display:none'>{WIKI}</span><img alt='y' src='y.svg'></span>",
+        "mediawiki",
+        False,
+    ),
+    (
+        "<span class='mwe-math-element'><img class='mwe-math-fallback-image' alt='{\\displaystyle x^2}' src='y.svg'></span>",
+        "image",
+        False,
+    ),
     ("<img src='https://s0.wp.com/latex.php?latex=x%5E2&bg=ffffff' alt='x^2' class='latex'>", "image", False),
     ("<img src='https://latex.codecogs.com/gif.latex?\\dpi{120}&space;x^2'>", "image", False),
     ("<img src='/cgi-bin/mimetex.cgi?x^2'>", "image", False),
@@ -28,7 +52,11 @@ SITES = [
     ("<p class='formulaDsp'><img class='formulaDsp' alt='\\[ x^2 \\]' src='form_2.png'></p>", "image", True),
     ("<div class='math'><p><img src='_images/math/1.png' alt='x^2'></p></div>", "image", True),
     ("<img eeimg='1' alt='x^2' src='//zhihu.com/equation?tex=x%5E2'>", "image", False),
-    ("<img class='lazy' src='data:image/gif;base64,R0' data-src='https://chart.googleapis.com/chart?cht=tx&chl=x%5E2'>", "image", False),
+    (
+        "<img class='lazy' src='data:image/gif;base64,R0' data-src='https://chart.googleapis.com/chart?cht=tx&chl=x%5E2'>",
+        "image",
+        False,
+    ),
     ("<span class='wp-katex-eq' data-display='false'>x^2</span>", "delimited", False),
     ("<span data-expr='x^2'><b>x2</b></span>", "attribute", False),
     ("<span class='math inline'>x^2</span>", "element", False),
@@ -89,5 +117,7 @@ def test_ordinals_and_notes_are_no_powers() -> None:
 
 
 def test_pictures_are_no_formulas() -> None:
-    page = extract("<p>A cat <img src='cat.png' alt='a cat'> and <img src='logo.svg' class='equation-logo' alt='logo.svg'></p>")
+    page = extract(
+        "<p>A cat <img src='cat.png' alt='a cat'> and <img src='logo.svg' class='equation-logo' alt='logo.svg'></p>"
+    )
     assert page.formulas == []
