@@ -88,8 +88,8 @@ def aside_of_prose(node: Node, classes: str) -> bool:
 def hidden(given: dict[str, str | None]) -> bool:
     if "hidden" in given:
         return True
-    style = given.get("style")
-    return bool(style) and "none" in style and bool(re.search(r"display\s*:\s*none", style))  # type: ignore[arg-type]
+    style = given.get("style") or ""
+    return "none" in style and re.search(r"display\s*:\s*none", style) is not None
 
 
 def main_content(root: Node) -> Node:

@@ -276,19 +276,24 @@ def _space(node: Node, depth: int) -> str:
 # ---- fractions, roots, scripts ----------------------------------------------------------------------------------------
 
 
+def _two(node: Node, depth: int) -> tuple[str, str]:
+    """TeX of the first two elements in this one; "" for one that is missing."""
+    first, second = ([to_tex(child, depth).strip() for child in children(node)[:2]] + ["", ""])[:2]
+    return first, second
+
+
 def _fraction(node: Node, depth: int, command: str = "frac") -> str:
-    parts = (children(node) + [None, None])[:2]  # type: ignore[list-item]
-    given = attributes(node)
+    (top, bottom), given = _two(node, depth), attributes(node)
     if re.match(r"0(?!\.?\d*[1-9])", given.get("linethickness", "1")):
-        return f"{{{to_tex(parts[0], depth)} \\atop {to_tex(parts[1], depth)}}}" if parts[1] is not None else ""
+        return f"{{{top} \\atop {bottom}}}"
     if given.get("bevelled") == "true":
-        return f"{group(parts[0], depth)}/{group(parts[1], depth)}"
-    return f"\\{command}{group(parts[0], depth)}{group(parts[1], depth)}"
+        return f"{{{top}}}/{{{bottom}}}"
+    return f"\\{command}{{{top}}}{{{bottom}}}"
 
 
 def _root(node: Node, depth: int) -> str:
-    base, degree = (children(node) + [None, None])[:2]  # type: ignore[list-item]
-    return f"\\sqrt[{to_tex(degree, depth) if degree is not None else ''}]{group(base, depth)}"
+    base, degree = _two(node, depth)
+    return f"\\sqrt[{degree}]{{{base}}}"
 
 
 def _base(node: Node | None, depth: int) -> str:

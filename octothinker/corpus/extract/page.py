@@ -68,7 +68,7 @@ def decode(html: str | bytes, charset: str | None = None) -> str:
     except UnicodeDecodeError:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
-        return UNWANTED.sub("", bytes_to_str(html, charset or detect_encoding(html)))
+        return UNWANTED.sub("", bytes_to_str(html, charset or detect_encoding(html) or "utf-8"))
     return UNWANTED.sub("", text) if b"\0" in html or b"\xef\xb7" in html else text  # their first bytes in UTF-8
 
 
