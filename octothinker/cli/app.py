@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from octothinker.cli import bench, experiments, grade, measure, models, single
+from octothinker.cli import bench, corpus, experiments, grade, measure, models, single
 from octothinker.stage import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from octothinker.typed import ConfigError
 
@@ -46,6 +46,7 @@ app.command(rich_help_panel=MODEL)(grade.regrade)
 app.command("import", rich_help_panel=MODEL)(models.import_model)
 app.command(rich_help_panel=MODEL)(models.chat)
 app.command(rich_help_panel=MODEL)(bench.bench)
+app.add_typer(corpus.app, name="corpus", rich_help_panel=ALONE)
 
 
 def main() -> None:

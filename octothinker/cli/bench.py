@@ -45,6 +45,9 @@ def bench(
     vllm_python: Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")] = (
         ".venv-vllm/bin/python"
     ),
+    pages: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="extraction: real pages too, a WARC or a folder of HTML.")
+    ] = None,
 ) -> None:
     """Our speed side by side with transformers, TRL and vLLM, and the floor that the machine sets.
 
@@ -59,6 +62,7 @@ def bench(
       octo bench midtrain-nano-512 grpo-nano --profile
       octo bench grading                   our grader beside math-verify, mathruler and verl's
       octo bench --json > bench.json
+      octo bench extraction --pages crawl.warc.gz   formulas kept by ours and other extractors
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
     """
     from octothinker.bench import compare, floors, grading, machine
@@ -70,6 +74,10 @@ def bench(
     def say(text: str) -> None:
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
+    if works == ["extraction"]:
+        from octothinker.cli import bench_extraction
+
+        return bench_extraction.run(pages, smoke, as_json, errors)
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])
