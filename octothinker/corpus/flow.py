@@ -41,7 +41,9 @@ LOGS = "logs"
 SLURM_POLL_SECONDS = float(os.environ.get("OCTO_SLURM_POLL_SECONDS", "10"))
 
 Judge = Callable[[Document], "str | None"]
-"""None: the document is kept (it may have been changed); else why it is dropped. Picklable: it runs in other processes."""
+"""None: the document is kept (it may have been changed); else why it is dropped. Picklable: it runs in other processes.
+A method `begin(task)`, if it has one, is called before the first.
+If it has a method `begin(task)`, that is called first."""
 
 
 class DroppedTooMuch(ConfigError):
@@ -90,6 +92,8 @@ class Sieve(PipelineStep):
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         ledger = Ledger()
+        if hasattr(self.judge, "begin"):  # a judge that must know which shard it sees
+            self.judge.begin(rank)
         for document in data:
             before = document.text
             ledger.enter(before)
