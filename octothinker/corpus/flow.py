@@ -58,9 +58,9 @@ def shards(folder: Path) -> list[Path]:
     return found
 
 
-def documents(path: Path) -> Iterator[Document]:
+def documents(path: Path, position: Position | None = None) -> Iterator[Document]:
     """The documents of one shard; ConfigError names file and line of what is no document."""
-    for row in read(path, Position()):
+    for row in read(path, position or Position()):
         fields = row.fields
         if not (isinstance(fields.get("text"), str) and isinstance(fields.get("id"), str)):
             raise ConfigError(f"{row.where}: a document has a `text` and an `id`, this has {', '.join(fields) or 'nothing'}")

@@ -19,7 +19,7 @@ from octothinker.config import Experiment, Problems, Source
 from octothinker.data.documents import fingerprint, renderer, rows, texts
 from octothinker.data.files import HUB, Position
 from octothinker.data.problems import read_problems
-from octothinker.data.shards import write_shards
+from octothinker.data.shards import MANIFEST, Shards, adopt_shards, write_shards
 from octothinker.model.tokenizer import Tokenizer, train_tokenizer
 from octothinker.records import write_text
 from octothinker.typed import ConfigError, to_json, version
@@ -32,6 +32,8 @@ def content_of(where: str, spec: Source | Problems) -> dict[str, Any]:
     try:
         if isinstance(spec, Source):
             renderer(spec)
+        if spec.path and (Path(spec.path) / MANIFEST).is_file():
+            return {"shards": Shards.open(Path(spec.path)).sha256}
         if spec.path and not spec.path.startswith(HUB):  # what is wrong with files at hand is said before anything runs
             next(texts(spec), None) if isinstance(spec, Source) else read_problems(spec)
         settings = {key: value for key, value in to_json(spec).items() if key not in ELSEWHERE}
@@ -109,8 +111,11 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
 def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `tokenizer`, a folder. Writes a folder that Shards.open reads; a killed writer's rest is written anew."""
     _check_unchanged("source", config.content, content_of("source", config.source))
-    position = Position()
-    manifest = write_shards(texts(config.source, position), Tokenizer.load(inputs["tokenizer"]), out, position)
+    position, tokenizer = Position(), Tokenizer.load(inputs["tokenizer"])
+    if "shards" in config.content:
+        manifest = adopt_shards(Path(config.source.path or ""), tokenizer.hash, out)
+    else:
+        manifest = write_shards(texts(config.source, position), tokenizer, out, position)
     return {key: manifest[key] for key in ("documents", "tokens", "blank", "sha256")}
 
 
