@@ -131,7 +131,10 @@ class Serving(ThreadingHTTPServer):
         room = context - len(tokens)
         wanted = body.get("max_completion_tokens", body.get("max_tokens"))
         max_tokens = _number(body, "max_tokens", wanted, room if chat else 16, 1, context)
-        check(1 <= max_tokens <= room, f"{len(tokens)} tokens and max_tokens={max_tokens} are over the context of {context}")
+        check(
+            1 <= max_tokens <= room,
+            f"{len(tokens)} tokens and max_tokens={max_tokens} are over the context of {context}",
+        )
         stop = body.get("stop") or []
         stop = [stop] if isinstance(stop, str) else stop
         check(isinstance(stop, list) and all(isinstance(s, str) and s for s in stop), "stop: a text or a list of texts")
@@ -173,4 +176,3 @@ def _number(body: dict[str, Any], name: str, value: Any, default: float, low: fl
 
 def _error(message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error"}}
-
