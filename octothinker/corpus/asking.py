@@ -7,7 +7,7 @@ One process: the work is the server's. A step that is started again pays for not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from octothinker.records import Progress
 
 Questions = Callable[[Document], list[Ask]]
 """What is asked about a document; an empty list: nothing, the judge is called all the same."""
-Verdict = Callable[[Document, list[Answer]], "str | list[Document] | None"]
-"""None: the document is kept, changed or not; a text: why it is dropped; documents: what was made of it, in its place."""
+Verdict = Callable[[Document, list[Answer]], "str | None"]
+"""None: the document is kept, changed or not; else why it is dropped."""
 
 
 def interview(
@@ -33,32 +33,26 @@ def interview(
         files = shards(source)
         estimate = client.start(ask for file in files for document in documents(file) for ask in questions(document))
         progress = Progress(out, estimate.requests + estimate.cached, "answers")
-        done = 0
         for task, file in enumerate(files):
             ledger = Ledger()
             with writer(out) as write:
                 for document, answers in client.answers((d, questions(d)) for d in documents(file)):
-                    for kept in _enter(ledger, document, answers, verdict):
-                        write.write(kept, rank=task)
-                    done += len(answers)
-                    progress.update(done, spent=client.spent.cost)
+                    if _enter(ledger, document, answers, verdict):
+                        write.write(document, rank=task)
+                    progress.update(client.done, spent=client.spent.cost)
             ledger.save(out / TASKS / f"{task:05d}.json")
         return {**settle(out, len(files), drop_limit, source), "model": llm.model, "spent": asdict(client.spent)}
 
 
-def _enter(ledger: Ledger, document: Document, answers: list[Answer], verdict: Verdict) -> Iterator[Document]:
+def _enter(ledger: Ledger, document: Document, answers: list[Answer], verdict: Verdict) -> bool:
+    """Whether it is kept, after it went into the ledger."""
     before = document.text
     ledger.enter(before)
     lost = next((answer.failed for answer in answers if answer.failed), None)
-    found = f"failed_{lost}" if lost else verdict(document, answers)
-    if isinstance(found, str):
-        said = [answer.text[:500] for answer in answers[:3]]
-        ledger.drop(found, document.id, before, metadata=_brief(document.metadata), answers=said)
-    elif found is None:
+    reason = f"failed_{lost}" if lost else verdict(document, answers)
+    if reason is None:
         note_kept(ledger, document, before)
-        yield document
     else:
-        ledger.drop("made_into_others", document.id, before)
-        for made in found:
-            ledger.add(made.text)
-            yield made
+        said = [answer.text[:500] for answer in answers[:3]]
+        ledger.drop(reason, document.id, before, metadata=_brief(document.metadata), answers=said)
+    return reason is None

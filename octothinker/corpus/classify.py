@@ -14,7 +14,7 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Classify:
     threshold: float | None = None
     """None: the one that was chosen when it was trained."""
     drop_limit: float = not_identity(1.0)
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
 
 @dataclass(frozen=True)

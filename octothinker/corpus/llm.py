@@ -113,13 +113,15 @@ class BudgetReached(ConfigError):
 
 
 class Cache:
-    """Answers by key, in one SQLite file: whole after a kill at any moment, shared by processes."""
+    """Answers by key, in one SQLite file on a local disk: whole after a kill at any moment, shared by processes."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self._lock = folder / "answers.sqlite", threading.Lock()
         try:
             self._db = sqlite3.connect(self.path, timeout=60.0, check_same_thread=False, isolation_level=None)
+            self._db.execute("pragma journal_mode = wal")  # with `normal`: no flush to the disk for each answer
+            self._db.execute("pragma synchronous = normal")
             self._db.execute("create table if not exists answers (key text primary key, answer text not null)")
         except sqlite3.Error as error:
             raise ConfigError(f"{self.path}: cannot keep answers there: {error}") from error
@@ -172,9 +174,11 @@ class Client:
 
     def __init__(self, llm: LLM, out: Path) -> None:
         self.llm, self.out, self.cache = llm, out, Cache(llm.folder)
+        out.mkdir(parents=True, exist_ok=True)
         self.server = Server(llm.url.rstrip("/"), llm.model, llm.concurrency, llm.tries, llm.timeout, llm.pause)
         self.spent = Spent(**read_json(out / "spent.json")) if (out / "spent.json").exists() else Spent()
-        self.from_cache = 0
+        self.done = 0
+        """Answers so far, known ones too."""
         self.allowed = 0
         """Failures after which the stage stops."""
         self._promised = (0, 0)  # tokens (in, out) that the requests under way may cost
@@ -190,25 +194,29 @@ class Client:
         self._save()
         self.cache.close()
 
-    def start(self, asks: Iterable[Ask], say: bool = True) -> Estimate:
-        """The estimate, shown and held against the budget. ConfigError when it is over and `yes` was not said."""
-        llm, found, keys = self.llm, [0, 0, 0, 0], set[str]()
-        total = 0
+    def start(self, asks: Iterable[Ask | int]) -> Estimate:
+        """The estimate, shown and held against the budget. ConfigError when it is over and `yes` was not said.
+
+        A number among the asks: the characters of one that will be made of an answer which is not there yet."""
+        llm, keys = self.llm, set[str]()
+        further = cached = tokens_in = 0
         for ask in asks:
-            total += 1
-            key = self._key(ask)
-            if key in keys or self.cache.get(key) is not None:
-                found[1] += 1
-                continue
-            keys.add(key)
-            found[0], found[2] = found[0] + 1, found[2] + _tokens(ask.prompt)
-            found[3] += llm.max_tokens
-        estimate = Estimate(*found, cost=llm.cost(found[2], found[3]))
-        self.allowed += int(llm.max_failed * total)
+            key = "" if isinstance(ask, int) else self._key(ask)
+            if isinstance(ask, int):
+                further += 1
+                tokens_in += round(ask / CHARACTERS_PER_TOKEN)
+            elif key in keys or self.cache.get(key) is not None:
+                cached += 1
+            else:
+                keys.add(key)
+                tokens_in += _tokens(ask.prompt)
+        requests = len(keys) + further
+        tokens_out = requests * llm.max_tokens
+        estimate = Estimate(requests, cached, tokens_in, tokens_out, llm.cost(tokens_in, tokens_out))
+        self.allowed = int(llm.max_failed * (requests + cached))
         write_json(self.out / "estimate.json", asdict(estimate))
-        if say:
-            print(f"{llm.model}: {estimate}", file=sys.stderr)
-        over = self._over(estimate.requests, estimate.tokens_in, estimate.tokens_out)
+        print(f"{llm.model}: {estimate}", file=sys.stderr)
+        over = self._over(requests, tokens_in, tokens_out)
         if not over and estimate.cost > 0 and llm.max_cost is None:
             over = "there are prices, and no max_cost"
         if over and not llm.yes:
@@ -237,14 +245,23 @@ class Client:
                 while ahead > 4 * self.llm.concurrency and waiting:
                     item, futures = waiting.popleft()
                     ahead -= len(futures)
-                    yield item, [future.result() for future in futures]
+                    yield self._came(item, futures)
                     under_way = {k: f for k, f in under_way.items() if not f.done()}
             while waiting:
                 item, futures = waiting.popleft()
-                yield item, [future.result() for future in futures]
+                yield self._came(item, futures)
         finally:
             pool.shutdown(cancel_futures=True)
             self._save()
+
+    def _came(self, item: T, futures: list[Future[Answer]]) -> tuple[T, list[Answer]]:
+        answers = [future.result() for future in futures]
+        self.done += len(answers)
+        return item, answers
+
+    def known(self, ask: Ask) -> Answer | None:
+        """An answer that was paid for before."""
+        return self.cache.get(self._key(ask))
 
     def _key(self, ask: Ask) -> str:
         return hashlib.sha256(json.dumps(self._body(ask), sort_keys=True).encode()).hexdigest()
@@ -263,7 +280,6 @@ class Client:
     def _answer(self, key: str, ask: Ask) -> Answer:
         known = self.cache.get(key)
         if known is not None:
-            self.from_cache += 1
             return known
         promised = _tokens(ask.prompt), self.llm.max_tokens
         self._request(None, *promised)
