@@ -52,12 +52,14 @@ class Language:
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Rules on the shape of a text; docs/corpus.md has what each costs in maths pages."""
+    """Rules on the shape of a text (corpus/filters.py)."""
 
     min_words: int = 30
     max_words: int = 200_000
     repetition: bool = True
-    """Gopher's repetition rules (datatrove's), on words of letters, digits or single symbols; formulas count as words."""
+    """Gopher's rules on repeated lines and paragraphs (datatrove's)."""
+    min_compressed: float = 0.1
+    """Smallest size of the text, zlib's fastest, as a share of its own: less is a loop. Maths pages lie at .2 and above."""
     max_short_lines: float = 0.9
     """Share of lines of at most 30 characters: menus and indexes."""
     min_letters: float = 0.4

@@ -12,6 +12,7 @@ for ever for a worker that was killed, and its helper processes outlive it.
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import ctypes
 import multiprocessing
 import os
@@ -183,7 +184,7 @@ def _run_here(executor: PipelineExecutor, tasks: int, workers: int, out: Path) -
     progress = Progress(out, tasks, "shards", tasks - len(left))
     if workers == 1 or len(left) <= 1:
         for done, rank in enumerate(left, tasks - len(left) + 1):
-            executor._run_for_rank(rank, rank)
+            copy.deepcopy(executor)._run_for_rank(rank, rank)  # steps have a state: open files, counts
             progress.update(done)
         return
     context = multiprocessing.get_context("fork")
