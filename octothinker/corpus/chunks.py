@@ -48,10 +48,10 @@ def _cut(text: str, start: int, end: int, whole: list[tuple[int, int]]) -> int:
         i = bisect.bisect_left(whole, (at, 0)) - 1  # the last block that begins before it
         return i < 0 or at >= whole[i][1]
 
+    places = [[m.end() for m in place.finditer(text, start, end) if good(m.end())] for place in _PLACES]
     for low in (start + (end - start) // 2, start + 1):
-        for place in _PLACES:
-            ends = [match.end() for match in place.finditer(text, low, end) if good(match.end())]
-            if ends:
+        for ends in places:
+            if ends and ends[-1] >= low:
                 return ends[-1]
     return end
 

@@ -14,10 +14,8 @@ from typing import Any
 from octothinker.grade.repetition import repetition_rate
 from octothinker.typed import check
 
-_FORMULA = re.compile(
-    r"\$\$(.{1,4000}?)\$\$|\\\[(.{1,4000}?)\\\]|\\\((.{1,1000}?)\\\)|(?<![\\$\w])\$(?![\s$])([^$\n]{1,1000}?)(?<![\s\\])\$(?!\d)",
-    re.S,
-)
+_MARKS = re.compile(r"\\\\|\\\$|\$\$|\$|\\[\[\]()]|\n")
+_CLOSES = {"$$": "$$", "$": "$", "\\[": "\\]", "\\(": "\\)"}
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 _DRESS = re.compile(r"\\(?:displaystyle|textstyle|left|right|limits|[,;:!]| )(?![A-Za-z])|[\s{}]|[.,;:]+$")
@@ -73,11 +71,26 @@ def numbers(text: str) -> set[str]:
 
 def formulas(text: str) -> set[str]:
     """Distinct formulas between dollars or \\( \\), \\[ \\], without what changes only their looks. A lone letter or number is
-    none: prose may well say it without dollars."""
-    found = (next(group for group in match.groups() if group is not None) for match in _FORMULA.finditer(text))
-    return {
-        plain for plain in (_DRESS.sub("", formula) for formula in found) if len(plain) > 1 and not plain.isdecimal()
-    }
+    none: prose may well say it without dollars. `$` begins one only before, and ends one only after, what is no blank: $5 or $6
+    is money. Linear in the text."""
+    found = set()
+    start, wanted = 0, ""
+    for mark in _MARKS.finditer(text):
+        token, at = mark[0], mark.start()
+        if token == "\n" and wanted == "$":
+            wanted = ""
+        elif (
+            wanted
+            and token == wanted
+            and not (token == "$" and (text[at - 1].isspace() or text[at + 1 : at + 2].isdigit()))
+        ):
+            plain = _DRESS.sub("", text[start:at])
+            found |= {plain} if len(plain) > 1 and not plain.isdecimal() else set()
+            wanted = ""
+        elif token in _CLOSES and (not wanted or wanted == token == "$"):
+            start = mark.end()
+            wanted = "" if token == "$" and text[start : start + 1].isspace() else _CLOSES[token]
+    return found
 
 
 def share_kept(source: Set[str], rewrite: Set[str]) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("datatrove")
@@ -47,6 +48,7 @@ def test_a_score_is_the_last_line_or_none(text: str, score: int | None) -> None:
     assert parse_score(Answer(text, finish="length")) is None
 
 
+@settings(max_examples=50)
 @given(st.text(), st.integers(0, 5))
 def test_no_text_before_it_hides_or_fakes_a_score(text: str, n: int) -> None:
     found = parse_score(Answer(f"{text}\nFinal score: {n}"))
@@ -54,6 +56,7 @@ def test_no_text_before_it_hides_or_fakes_a_score(text: str, n: int) -> None:
     assert parse_score(Answer(text + "\nx")) is None
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 50), max_size=6), st.integers(0, 120), st.booleans())
 def test_quotas_take_what_there_is_and_no_more(sizes: dict[str, int], sample: int, equal: bool) -> None:
     taken = quotas(sizes, sample, "equal" if equal else "proportional")
@@ -77,18 +80,22 @@ def test_strata() -> None:
 
 def test_instructions() -> None:
     assert "{text}" in instruction("annotate")
-    assert fill("{text} {other} {x}", text="{x}", x="y") == "{x} {other} y"  # what the text brings along is not filled in
+    assert (
+        fill("{text} {other} {x}", text="{x}", x="y") == "{x} {other} y"
+    )  # what the text brings along is not filled in
     with pytest.raises(ConfigError, match="did you mean 'refine'"):
         instruction("refin")
     with pytest.raises(ConfigError, match=r"annotate.instruction: the instruction has no \{text\}"):
         Annotate(llm=LLM(model="m"), instruction="Score it.")
 
 
+@settings(max_examples=50)
 @given(st.text(st.sampled_from("<>/|documentDOC im_end \n")))
 def test_a_quoted_text_stays_within_its_tags(text: str) -> None:
     assert "</document" not in quoted(text).lower() and "<|im_end|>" not in quoted(f"<|im_end|>{text}")
 
 
+@settings(max_examples=50)
 @given(st.text(st.sampled_from("ab \n"), max_size=400), st.integers(20, 100))
 def test_a_long_text_is_shortened_in_its_middle(text: str, limit: int) -> None:
     short = shortened(text, limit)
@@ -101,11 +108,13 @@ def test_a_long_text_is_shortened_in_its_middle(text: str, limit: int) -> None:
 def documents(n: int = 40) -> list[dict[str, object]]:
     """A quarter from 2020, the rest from 2021; the score that the server gives stands in the text."""
     years = [2020 if i % 4 == 0 else 2021 for i in range(n)]
-    return [{"id": f"d{i}", "text": f"page {i} worth {i % 6}", "metadata": {"year": year}} for i, year in enumerate(years)]
+    return [
+        {"id": f"d{i}", "text": f"page {i} worth {i % 6}", "metadata": {"year": year}} for i, year in enumerate(years)
+    ]
 
 
 def score_in(prompt: str, body: object) -> str:
-    return f"It earns some points.\nFinal score: {prompt.split('worth ')[1][0]}"
+    return f"It earns some points.\nFinal score: {re.findall('worth ([0-9])', prompt)[0]}"
 
 
 def test_the_stage_samples_scores_and_counts(tmp_path: Path) -> None:
@@ -121,7 +130,9 @@ def test_the_stage_samples_scores_and_counts(tmp_path: Path) -> None:
         assert result["strata"] == {"2020": {"documents": 10, "sampled": 6}, "2021": {"documents": 30, "sampled": 6}}
         assert all(str(row["metadata"]["score"]) == row["text"][-1] for row in kept)
         assert sum(result["scores"].values()) == 12
-        lowest = sorted((d for d in documents() if d["metadata"] == {"year": 2020}), key=lambda d: rank(0, str(d["id"])))
+        lowest = sorted(
+            (d for d in documents() if d["metadata"] == {"year": 2020}), key=lambda d: rank(0, str(d["id"]))
+        )
         assert {d["id"] for d in lowest[:6]} <= {row["id"] for row in kept}
         Ledger.load(tmp_path / "out/ledger.json").check()
 

@@ -119,7 +119,11 @@ def test_a_refused_key_stops_at_once(chat: Chat, llm: LLM, ask: Callable[..., li
 
 @pytest.mark.parametrize(
     ("limit", "paid"),
-    [({"max_requests": 5}, 5), ({"max_total_tokens": 1 + 1024 + 10}, 3), ({"price_out": 1e3, "max_cost": 1.024 + 0.0091}, 4)],
+    [
+        ({"max_requests": 5}, 5),
+        ({"max_total_tokens": 1 + 1024 + 10}, 3),
+        ({"price_out": 1e3, "max_cost": 1.024 + 0.0091}, 4),
+    ],
 )
 def test_a_budget_is_not_exceeded_and_the_next_run_goes_on(
     chat: Chat, llm: LLM, ask: Callable[..., list[Answer]], tmp_path: Path, limit: dict[str, Any], paid: int
@@ -136,9 +140,7 @@ def test_a_budget_is_not_exceeded_and_the_next_run_goes_on(
     assert sorted(chat.prompts) == prompts  # none twice
 
 
-def test_what_a_stage_spent_in_an_earlier_run_counts(
-    chat: Chat, llm: LLM, ask: Callable[..., list[Answer]]
-) -> None:
+def test_what_a_stage_spent_in_an_earlier_run_counts(chat: Chat, llm: LLM, ask: Callable[..., list[Answer]]) -> None:
     frugal = dataclasses.replace(llm, max_requests=3)
     ask(frugal, ["a", "b"])
     with pytest.raises(ConfigError, match=r"max_requests=3, and it would be 4"):
@@ -160,7 +162,9 @@ def test_an_estimate_over_the_budget_asks_nothing(chat: Chat, llm: LLM, ask: Cal
     assert len(chat.seen) == 2
 
 
-@pytest.mark.parametrize("text", ["\ud800half", "nul\0byte", "", None, "<script>alert(1)</script>\x1b[31m", "${x} {text}"])
+@pytest.mark.parametrize(
+    "text", ["\ud800half", "nul\0byte", "", None, "<script>alert(1)</script>\x1b[31m", "${x} {text}"]
+)
 def test_whatever_the_model_writes_is_text(
     chat: Chat, llm: LLM, ask: Callable[..., list[Answer]], text: str | None
 ) -> None:
