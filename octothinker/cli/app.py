@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from octothinker.cli import bench, experiments, measure, models, single
+from octothinker.cli import bench, experiments, measure, models, serve, single
 from octothinker.stage import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from octothinker.typed import ConfigError
 
@@ -43,6 +43,7 @@ app.command("eval-diff", rich_help_panel=MODEL)(measure.eval_diff)
 app.command(rich_help_panel=MODEL)(measure.contamination)
 app.command("import", rich_help_panel=MODEL)(models.import_model)
 app.command(rich_help_panel=MODEL)(models.chat)
+app.command(rich_help_panel=MODEL)(serve.serve)
 app.command(rich_help_panel=MODEL)(bench.bench)
 
 
