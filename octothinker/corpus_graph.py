@@ -62,7 +62,7 @@ def expand(corpus: Corpus, cache: Path | None = None) -> list[Stage]:
     """All stages, each after what it needs. `cache`: a file that remembers checksums of the tokenizer's folder."""
     build = _Builder(corpus)
     questions = _questions(corpus, build)
-    last = build.add("read", Ingest.of(corpus.sources, corpus.shards, corpus.engine), {})
+    last = build.add("read", Ingest.of(corpus), {})
     for kind in ("language", "filters"):
         last = build.step(kind, last)
     if corpus.annotate is not None:

@@ -122,3 +122,64 @@ def export(
 
     for path in write(folder, out, to):
         console().print(str(path), soft_wrap=True)
+
+
+@app.command()
+def rank(
+    candidates: Annotated[list[str], typer.Argument(metavar="A B …", help="Candidate sources: documents, or shards.")],
+    model: Annotated[str, typer.Option(help="The stable checkpoint that every anneal starts from.")],
+    control: Annotated[str, typer.Option(help="The source that all are mixed into.")],
+    tokens: Annotated[int, typer.Option(help="Of each anneal.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder.")],
+    benchmarks: Annotated[str, typer.Option(metavar="A,B", help="Benchmarks, or files of your own.")] = "gsm8k",
+    data: Annotated[Path | None, typer.Option(help="Folder with the benchmarks.")] = None,
+    share: Annotated[float, typer.Option(help="Of a candidate in its mixture.")] = 0.3,
+    seeds: Annotated[str, typer.Option(metavar="0,1,2")] = "0",
+    limit: Annotated[int | None, typer.Option(help="The first problems of each set.")] = None,
+    few_shot: Annotated[bool, typer.Option("--few-shot", help="The benchmark's own exemplars.")] = False,
+    samples: Annotated[int, typer.Option(help="Sampled answers a problem, beside the greedy one.")] = 0,
+    max_tokens: Annotated[int, typer.Option(help="Of an answer.")] = 512,
+    seq_len: Annotated[int, typer.Option()] = 1024,
+    batch_size: Annotated[int, typer.Option(help="Sequences a step.")] = 8,
+    lr: Annotated[float, typer.Option(help="Peak learning rate; it falls linearly to zero.")] = 2e-5,
+    settings: Set = None,
+) -> None:
+    """Anneal one checkpoint on each candidate mixed into a control, and rank them by what the evaluation gains.
+
+    \b
+      octo corpus rank web.jsonl qa.jsonl --control prose.jsonl --model runs/mid/stages/midtrain.stable…
+           --tokens 5000000 --benchmarks gsm8k,math500 --data bench --few-shot --seeds 0,1,2 --out runs/rank
+    """
+    from octothinker.cli import tables
+    from octothinker.config import Eval, Source
+    from octothinker.corpus_rank import experiment, ranking
+    from octothinker.evals.benchmarks import problems
+    from octothinker.runner import run_experiment
+    from octothinker.typed import override
+
+    names: dict[str, Source] = {}
+    for path in candidates:
+        name = Path(path.rstrip("/")).name.split(".jsonl")[0].rpartition("/")[2] or path
+        if name in names:
+            raise ConfigError(f"two candidates are called {name!r}; rename one")
+        names[name] = Source(path=path)
+    sets = [name.strip() for name in benchmarks.split(",") if name.strip()]
+    asked = {"template": "few_shot", "answer": "benchmark"} if few_shot else {}
+    whole = experiment(
+        model,
+        Source(path=control),
+        names,
+        {name: problems(name, data) for name in sets},
+        Eval(problems=tuple(sets), samples=samples, limit=limit, max_tokens=max_tokens, **asked),  # type: ignore[arg-type]
+        tokens,
+        share,
+        [int(seed) for seed in seeds.split(",")],
+        seq_len,
+        batch_size,
+        lr,
+    )
+    whole = override(whole, settings or [])
+    screen, outcome = watched(lambda watcher: run_experiment(whole, out, watcher, argv=sys.argv))
+    ended(screen, outcome, f"octo run {out / 'experiment.json'}", lambda: None)
+    tables.ranking(screen, ranking(out))
+    raise typer.Exit(outcome.code)

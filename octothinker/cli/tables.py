@@ -14,6 +14,7 @@ from rich.tree import Tree
 from octothinker.cli.live import info, progress, rate
 from octothinker.cli.units import amount, duration, size
 from octothinker.config import Experiment
+from octothinker.corpus_rank import Ranked
 from octothinker.plan import Row, model_shape, total_seconds
 from octothinker.records import read_json
 from octothinker.stage import Stage, running
@@ -253,6 +254,19 @@ def _accuracy(measure: dict[str, Any] | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "?" if value is None else f"{100 * value:.1f}%"
+
+
+def ranking(console: Console, rows: Sequence[Ranked]) -> None:
+    """Candidate sources, the best gain over the control first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("set", "", "source", "accuracy (95%)", "gain over control (95%)"):
+        table.add_column(column, justify="right" if "95" in column else "left")
+    for row in rows:
+        a, g = row.accuracy, row.gain
+        accuracy = f"{100 * a.value:.1f}% ({100 * a.low:.1f} to {100 * a.high:.1f})"
+        gain = f"{100 * g.value:+.1f} ({100 * g.low:+.1f} to {100 * g.high:+.1f})" if g else ""
+        table.add_row(escape(row.set), row.mode, escape(row.source), accuracy, gain)
+    console.print(table)
 
 
 def recipes(console: Console) -> None:

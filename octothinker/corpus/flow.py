@@ -115,6 +115,9 @@ def note_kept(ledger: Ledger, document: Document, before: str) -> None:
     for table in ("source", "year"):
         if metadata.get(table) not in (None, ""):
             ledger.count(table, metadata[table])
+    formulas = metadata.get("formulas")
+    for kind, number in formulas.items() if isinstance(formulas, dict) else ():
+        ledger.count("formulas", kind, number)
     if isinstance(metadata.get("score"), (int, float)):
         ledger.count("score", score_band(metadata["score"]))
 

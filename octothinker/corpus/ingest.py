@@ -18,6 +18,8 @@ from datatrove.pipeline.base import PipelineStep
 from octothinker.config import Source
 from octothinker.corpus.config import Engine
 from octothinker.corpus.flow import Sieve, run_tasks, settle, writer
+from octothinker.corpus.pages import GIVEN_UP, Extraction, Web, WebPages, content_of_pages
+from octothinker.corpus.recipe import Corpus
 from octothinker.data.documents import call_generator, renderer
 from octothinker.data.files import Position, Row, find, read
 from octothinker.data.stages import check_unchanged, content_of
@@ -28,21 +30,33 @@ ID_FIELDS, DATE_FIELDS = ("id", "url", "uuid"), ("year", "date", "timestamp", "w
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest:
-    """What is read; `content` says what the sources hold, wherever they lie."""
+    """What is read; `content` says what pages and sources hold, wherever they lie."""
 
+    pages: dict[str, Web] = field(metadata={"identity": False})
     sources: dict[str, Source] = field(metadata={"identity": False})
     content: dict[str, dict[str, Any]]
+    extraction: Extraction
     shards: int
-    drop_limit: float = not_identity(0.2)
+    drop_limit: float = not_identity(0.95)
     engine: Engine = not_identity(Engine())
 
     def __post_init__(self) -> None:
         check(self.shards > 0, "shards must be at least 1")
 
     @classmethod
-    def of(cls, sources: dict[str, Source], shards: int, engine: Engine) -> Ingest:
-        content = {name: content_of(f"sources.{name}", source) for name, source in sources.items()}
-        return cls(sources=sources, content=content, shards=shards, engine=engine)
+    def of(cls, corpus: Corpus) -> Ingest:
+        return cls(
+            pages=corpus.pages,
+            sources=corpus.sources,
+            content=_content(corpus.pages, corpus.sources),
+            extraction=corpus.extraction,
+            shards=corpus.shards,
+        )
+
+
+def _content(pages: dict[str, Web], sources: dict[str, Source]) -> dict[str, dict[str, Any]]:
+    found = {f"pages.{name}": content_of_pages(web) for name, web in pages.items()}
+    return found | {f"sources.{name}": content_of(f"sources.{name}", source) for name, source in sources.items()}
 
 
 def document_of(row: Row, text: str, source: str) -> Document:
@@ -72,7 +86,7 @@ def year_of(metadata: dict[str, Any]) -> str:
 
 
 class Rows(PipelineStep):
-    """A task's share of all sources."""
+    """A task's share of all sources, after what the step before it reads."""
 
     name, type = "rows", "reader"
 
@@ -81,6 +95,7 @@ class Rows(PipelineStep):
         self.sources = sources
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        yield from data or ()
         for name, source in self.sources.items():
             render, needed = renderer(source)
             for row in share(source, rank, world_size):
@@ -105,17 +120,19 @@ def share(source: Source, rank: int, world: int) -> Iterator[Row]:
         yield from islice(rows, rank, source.max_documents, world)
 
 
-class NotEmpty:
-    """A document without text is none."""
+class WithText:
+    """A document without text is none, whatever the reason."""
 
     def __call__(self, document: Document) -> str | None:
-        return None if document.text.strip() else "empty"
+        return document.metadata.get(GIVEN_UP) or (None if document.text.strip() else "empty")
 
 
 @version(1)
 def ingest_stage(config: Ingest, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
-    """Reads the sources into `shards` shards."""
-    for name, source in config.sources.items():
-        check_unchanged(f"sources.{name}", config.content[name], content_of(f"sources.{name}", source))
-    run_tasks([Rows(config.sources), Sieve(NotEmpty(), out), writer(out)], config.shards, out, config.engine)
+    """Reads pages and sources into `shards` shards."""
+    content = _content(config.pages, config.sources)
+    for name, planned in config.content.items():
+        check_unchanged(name, planned, content[name])
+    steps: list[PipelineStep] = [WebPages(config.pages, config.extraction)] if config.pages else []
+    run_tasks([*steps, Rows(config.sources), Sieve(WithText(), out), writer(out)], config.shards, out, config.engine)
     return settle(out, config.shards, config.drop_limit)

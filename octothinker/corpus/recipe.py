@@ -8,6 +8,7 @@ from octothinker.config import Source
 from octothinker.corpus.annotate import Annotate
 from octothinker.corpus.classify import Classifier, Classify
 from octothinker.corpus.config import Decontaminate, Dedup, Engine, Filters, Language, Tokenise
+from octothinker.corpus.pages import Extraction, Web
 from octothinker.corpus.refine import Refine
 from octothinker.corpus.synthesise import Synthesise
 from octothinker.typed import check, not_identity
@@ -19,8 +20,11 @@ class Corpus:
 
     name: str
     note: str = ""
+    pages: dict[str, Web] = field(default_factory=dict)
+    """Web pages, to be extracted."""
     sources: dict[str, Source] = field(default_factory=dict)
     """Documents that are text already."""
+    extraction: Extraction = field(default_factory=Extraction)
     shards: int = 8
     """Pieces that the documents are cut into, and so tasks of every step; part of what the corpus is."""
     language: Language | None = Language()
@@ -40,7 +44,8 @@ class Corpus:
     """What runs the tasks of every step that does not ask a server."""
 
     def __post_init__(self) -> None:
-        check(bool(self.sources), "sources: a corpus is made of something")
+        check(bool(self.sources or self.pages), "pages, sources: a corpus is made of something")
+        check(not set(self.pages) & set(self.sources), "pages and sources: the same name twice")
         check(
             (self.annotate is None) == (self.classifier is None),
             "annotate and classifier: one is of no use without the other",
