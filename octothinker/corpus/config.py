@@ -8,8 +8,8 @@ no part in a step's identity: a step that stopped because it dropped too much go
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from octothinker.typed import check, not_identity
 
