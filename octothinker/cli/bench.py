@@ -41,6 +41,11 @@ def bench(
     vllm_python: Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")] = (
         ".venv-vllm/bin/python"
     ),
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: folder with benchmarks.")] = None,
+    documents: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")
+    ] = None,
+    tokenizer: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: a tokenizer's folder.")] = None,
 ) -> None:
     """Our speed side by side with transformers, TRL and vLLM, and the floor that the machine sets.
 
@@ -53,6 +58,7 @@ def bench(
       octo bench peak --threads 1
       octo bench nano                      octo run nano, whole, by the clock
       octo bench --json > bench.json
+      octo bench corpus dedup kill --data bench     the corpus's own steps; without names all of them
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
     """
     from octothinker.bench import compare, floors, machine
@@ -64,6 +70,10 @@ def bench(
     def say(text: str) -> None:
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
+    if works and works[0] == "corpus":
+        from octothinker.cli import bench_corpus
+
+        return bench_corpus.run(works[1:], data, documents, tokenizer, smoke, as_json, say)
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])

@@ -50,8 +50,8 @@ class Extraction:
     """The limits of a page, and the language it must be in to be worth extracting."""
 
     limits: Limits = field(default_factory=Limits)
-    recall: Language | None = Language(minimum=0.2, characters=1500)
-    """The first pass; None: every page is extracted."""
+    recall: Language | None = field(default_factory=lambda: Language(minimum=0.5, characters=1500))
+    """The first pass drops what is in another language for sure (`minimum`); None: every page is extracted."""
 
 
 def content_of_pages(web: Web) -> dict[str, Any]:
@@ -120,7 +120,9 @@ class WebPages(PipelineStep):
         language, probability = self.language.detect(text)
         config = self.language.config
         return (
-            f"not_{'_'.join(config.keep)}" if language and language not in config.keep and probability >= 0.5 else None
+            f"not_{'_'.join(config.keep)}"
+            if language and language not in config.keep and probability >= config.minimum
+            else None
         )
 
 
