@@ -205,6 +205,7 @@ def filters(setting: Setting) -> list[Row]:
     found = [doc for file in shards(setting.documents) for doc in documents(file)]
     found = list(islice(found, 20 if setting.smoke else 300))
     words: Any = Words()
+    judge = FilterJudge(Filters())
     rules: dict[str, Callable[[Any], bool]] = {
         "Gopher repetition, lines": lambda d: (
             GopherRepetitionFilter(language=words, top_n_grams=(), dup_n_grams=()).filter(d) is True
@@ -212,7 +213,7 @@ def filters(setting: Setting) -> list[Row]:
         "Gopher repetition, all": lambda d: GopherRepetitionFilter(language=words).filter(d) is True,
         "Gopher quality": lambda d: GopherQualityFilter(language=words).filter(d) is True,
         "FineWeb quality": lambda d: FineWebQualityFilter(language=words).filter(d) is True,
-        "ours": lambda d, judge=FilterJudge(Filters()): judge(d) is None,  # type: ignore[misc]
+        "ours": lambda d: judge(d) is None,
     }
     rows = []
     for name, keeps in rules.items():

@@ -26,12 +26,26 @@ from octothinker.stage import Stage
 
 SENTENCES = (
     "Let $x_{{{a}}}$ be a root of the polynomial $x^2 - {a}x + {b}$ and suppose that it lies in the field with {b} elements.",
-    "The {word} of a set with {a} members is the number of ways in which its {word} can be chosen, which is at most ${a}^{{{b}}}$.",
+    "The {word} of a set with {a} members is the number of ways to choose its {word}, which is at most ${a}^{{{b}}}$.",
     "We show that the {word} converges when the {other} is bounded by {a}, and give a proof that needs no {word} at all.",
     "For every {word} there is an {other} whose distance to the origin is less than {a} plus the square root of {b}.",
     "A train leaves the {word} at {a} miles an hour, and another leaves the {other} {b} minutes later; when do the two meet?",
 )
-NOUNS = ["lattice", "matrix", "sequence", "number", "graph", "sum", "integral", "kernel", "limit", "curve", "station", "average", "series"]
+NOUNS = [
+    "lattice",
+    "matrix",
+    "sequence",
+    "number",
+    "graph",
+    "sum",
+    "integral",
+    "kernel",
+    "limit",
+    "curve",
+    "station",
+    "average",
+    "series",
+]
 
 
 def pages(count: int, seed: int = 0) -> Iterator[dict[str, str]]:
@@ -62,7 +76,7 @@ def recipe(folder: Path, count: int, shards: int = 4) -> Corpus:
     write_text(
         folder / "plain.jsonl", json.dumps({"text": " ".join(_sentence(random.Random(1)) for _ in range(30))}) + "\n"
     )
-    question = "A train leaves the limit at 77 miles an hour, and another leaves the curve 13 minutes later; when do the two meet?"
+    question = SENTENCES[-1].format(a=77, b=13, word="limit", other="curve")
     write_text(folder / "trains.jsonl", json.dumps({"id": "1", "question": question, "answer": "3"}) + "\n")
     train_tokenizer([row["html"] for row in rows[:50]], 400).save(folder / "tokenizer")
     write_json(folder / "tokenizer" / "config.json", {})
@@ -128,7 +142,7 @@ def killed(folder: Path, count: int) -> tuple[int, int, list[str]]:
     """(kills that landed, stages, files that differ from those of a run left alone)."""
     corpus = recipe(folder / "in", count)
     kills = stages = 0
-    for stage, command in stages_in_order(corpus, folder / "alone"):
+    for _, command in stages_in_order(corpus, folder / "alone"):
         run_stage(command)
     for stage, command in stages_in_order(corpus, folder / "killed"):
         stages += 1
