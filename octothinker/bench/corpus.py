@@ -260,7 +260,11 @@ def growth(setting: Setting) -> list[Row]:
 def kill(setting: Setting) -> list[Row]:
     """kill -9 in the middle of every stage, then resume: the same bytes as a run left alone?"""
     with tempfile.TemporaryDirectory(prefix="octo-corpus-") as folder:
-        kills, stages, different = corpus_runs.killed(Path(folder), 60 if setting.smoke else 600)
+        here = Path(folder)
+        corpus = corpus_runs.recipe(here / "in", 60 if setting.smoke else 600)
+        corpus_runs.whole(corpus, here / "alone")
+        kills, stages = corpus_runs.killed(corpus, here / "killed")
+        different = corpus_runs.differences(here / "alone", here / "killed")
     how = f"{kills} kills that landed in {stages} stages" + (f"; differ: {different}" if different else "")
     return [row("killed and resumed: files that differ", float(len(different)), "0", how)]
 

@@ -120,8 +120,7 @@ def measured(folder: Path, count: int, name: str) -> Measured:
     """One whole corpus of `count` pages, stage by stage. The peak is of this process's children so far: sizes must rise."""
     corpus = recipe(folder / f"in-{name}", count)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    for _, command in stages_in_order(corpus, folder / f"run-{name}"):
-        run_stage(command)
+    whole(corpus, folder / f"run-{name}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Measured(seconds, after.ru_maxrss / 1024)
@@ -138,26 +137,37 @@ def contents(out: Path) -> dict[str, str]:
     return {str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(wanted)}
 
 
-def killed(folder: Path, count: int) -> tuple[int, int, list[str]]:
-    """(kills that landed, stages, files that differ from those of a run left alone)."""
-    corpus = recipe(folder / "in", count)
-    kills = stages = 0
-    for _, command in stages_in_order(corpus, folder / "alone"):
+def differences(alone: Path, other: Path) -> list[str]:
+    """Files that two corpora do not share, or not with the same bytes."""
+    a, b = contents(alone), contents(other)
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+
+
+def whole(corpus: Corpus, out: Path) -> None:
+    """The corpus, stage by stage, left alone."""
+    for _, command in stages_in_order(corpus, out):
         run_stage(command)
-    for stage, command in stages_in_order(corpus, folder / "killed"):
+
+
+def killed(corpus: Corpus, out: Path, moments: tuple[int, ...] = (0, 1)) -> tuple[int, int]:
+    """The same, but every stage is killed once it has done as many tasks as each of `moments` says, and started again.
+
+    Returns (kills that landed, stages).
+    """
+    kills = stages = 0
+    for stage, command in stages_in_order(corpus, out):
         stages += 1
-        for moment in range(2):  # as soon as it works, and after its first task
-            kills += _kill_once(stage.tmp(folder / "killed"), command, moment)
-            if stage.done(folder / "killed"):
-                break
-        else:
+        for tasks in moments:
+            kills += _kill_once(stage.tmp(out), command, tasks)
+        if not stage.done(out):
             run_stage(command)
-    alone, other = contents(folder / "alone"), contents(folder / "killed")
-    return kills, stages, sorted(name for name in alone.keys() | other.keys() if alone.get(name) != other.get(name))
+    return kills, stages
 
 
 def _kill_once(tmp: Path, command: list[str], tasks: int) -> bool:
     """Start a stage and kill it with all its helpers when it has `tasks` tasks done and works on; False: it was faster."""
+    if not tmp.exists():  # done already
+        return False
     process = subprocess.Popen(
         command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

@@ -24,6 +24,8 @@ from octothinker.typed import version
 
 SHORT_LINE = 30
 _FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]{1,400}\$", re.DOTALL)
+_MARKUP = re.compile(r"^(?:```\w*|[^\w\n]+)$\n?", re.MULTILINE)
+"""Fences of code and rules of tables: the same line on every page that has any."""
 
 
 class Words(WordTokenizer):
@@ -67,7 +69,7 @@ class FilterJudge:
         if len(zlib.compress(raw, 1)) < config.min_compressed * len(raw):
             return "loops"
         if config.repetition:
-            found = self.repetition.filter(document)
+            found = self.repetition.filter(Document(text=_MARKUP.sub("", text), id=document.id))
             if found is not True:
                 return f"repetition_{found[1]}" if isinstance(found, tuple) else "repetition"
         return None
