@@ -26,14 +26,12 @@ function mathml(tex, display) {
   return katex.renderToString(tex, options);
 }
 
-// mathjax-node cannot set \cancel (its promise never settles) or \phantom: those go without its HTML,
-// as a page does whose script has not run.
+// mathjax-node crashes on \cancel and \phantom, and its promise then never settles: those go without its HTML, as a page
+// does whose script has not run.
 async function withMathjax2(tex, display) {
-  const late = new Promise((done) => setTimeout(() => done(""), 2000));
-  const asked = mathjax2.typeset({ math: tex, format: display ? "TeX" : "inline-TeX", html: true });
-  const html = await Promise.race([asked.then((two) => two.html || "", () => ""), late]);
-  if (html === "") mathjax2.start();
-  return html;
+  if (/\\(cancel|phantom)/.test(tex)) return "";
+  const { html } = await mathjax2.typeset({ math: tex, format: display ? "TeX" : "inline-TeX", html: true });
+  return html || "";
 }
 
 async function render({ tex, display }) {

@@ -46,6 +46,9 @@ def bench(
         Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")
     ] = None,
     tokenizer: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: a tokenizer's folder.")] = None,
+    pages: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="extraction: real pages too, a WARC or a folder of HTML.")
+    ] = None,
 ) -> None:
     """Our speed side by side with transformers, TRL and vLLM, and the floor that the machine sets.
 
@@ -59,6 +62,7 @@ def bench(
       octo bench nano                      octo run nano, whole, by the clock
       octo bench --json > bench.json
       octo bench corpus dedup kill --data bench     the corpus's own steps; without names all of them
+      octo bench extraction --pages crawl.warc.gz   formulas kept by ours and other extractors
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
     """
     from octothinker.bench import compare, floors, machine
@@ -74,6 +78,10 @@ def bench(
         from octothinker.cli import bench_corpus
 
         return bench_corpus.run(works[1:], data, documents, tokenizer, smoke, as_json, say)
+    if works == ["extraction"]:
+        from octothinker.cli import bench_extraction
+
+        return bench_extraction.run(pages, smoke, as_json, errors)
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])

@@ -20,14 +20,20 @@ PLAIN_EVERY = 30.0  # seconds between two lines when not on a terminal
 
 
 def extract(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="WARC, HTML, JSON lines, parquet; file, folder, glob or URL.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.jsonl", help="One line a page: url, text, formulas, title.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="WARC, HTML, JSON lines, parquet; file, folder, glob or URL.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.jsonl", help="One line a page: url, text, formulas, title.")
+    ],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time of one page; then its process is killed.")] = 10.0,
     max_bytes: Annotated[int, typer.Option(min=1, help="Size of one page.")] = 5_000_000,
     max_depth: Annotated[int, typer.Option(min=1, help="Elements within each other.")] = 512,
     max_formulas: Annotated[int, typer.Option(min=1, help="Formulas of one page.")] = 5_000,
-    field: Annotated[str | None, typer.Option(help="The field of rows that holds the HTML. Default: found by name.")] = None,
+    field: Annotated[
+        str | None, typer.Option(help="The field of rows that holds the HTML. Default: found by name.")
+    ] = None,
 ) -> None:
     """Text with its mathematics intact, as $…$ and $$…$$, in light Markdown; menus and other furniture left out.
 
@@ -63,7 +69,12 @@ class _Watch:
     """A bar on a terminal, a line every half minute elsewhere; the share done is that of the input's bytes."""
 
     def __init__(self, screen: Console) -> None:
-        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}"), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+        )
         self.screen, self.said, self.began, self.first = screen, time.monotonic(), time.monotonic(), -1
         self.bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
         self.task = self.bar.add_task("", total=1.0)

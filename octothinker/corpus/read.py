@@ -94,7 +94,7 @@ def _find(path: str) -> tuple[dict[str, int], Callable[[str], IO[bytes]]]:
 
     def opener(name: str) -> IO[bytes]:
         packed = {".gz": "gzip", ".zst": "zstd"}.get(name[name.rfind(".") :]) if not name.endswith(WARC) else None
-        return fsspec.core.OpenFile(fs, name, compression=packed).open()  # type: ignore[no-any-return]
+        return fsspec.core.OpenFile(fs, name, compression=packed).open()
 
     return {name: int(fs.size(name) or 0) for name in names}, opener
 
@@ -145,13 +145,16 @@ def _from_record(reader: Reader, name: str, record: Any, body: bytes, offset: in
     http = record.http_headers
     status = http.status_code if http is not None else None
     coded = http is not None and (http.get("Content-Encoding") or http.get("Transfer-Encoding"))
+    kind = (record.http_content_type if http is not None else record.headers.get("Content-Type")) or ""
     if len(body) < min(record.content_length, LARGEST) and not coded:
-        return reader.count("truncated_record", where)
+        reader.count("truncated_record", where)
+        return None
     if status is not None and status != 200:
-        return reader.count("http_status", f"{where} ({status})")
-    kind = record.http_content_type or record.headers.get("Content-Type") or ""
+        reader.count("http_status", f"{where} ({status})")
+        return None
     if not looks_like_html(body, kind):
-        return reader.count("not_html", f"{where} ({kind})")
+        reader.count("not_html", f"{where} ({kind})")
+        return None
     date = record.record_date.isoformat() if record.record_date else ""
     return RawPage(url, body, kind, date, name, offset, record.http_charset)
 
@@ -161,7 +164,12 @@ def looks_like_html(body: bytes, content_type: str) -> bool:
     if "html" in content_type:
         return True
     head = body[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if content_type and "xml" not in content_type and "octet-stream" not in content_type and "text/plain" not in content_type:
+    if (
+        content_type
+        and "xml" not in content_type
+        and "octet-stream" not in content_type
+        and "text/plain" not in content_type
+    ):
         return False
     return head.startswith((b"<!doctype html", b"<html")) or b"<html" in head
 
@@ -196,10 +204,10 @@ def _page(reader: Reader, name: str) -> Iterator[RawPage]:
         with reader.open(name) as stream:
             html = stream.read(LARGEST)
     except (OSError, EOFError, ValueError) as error:
-        return reader.count("damaged_file", f"{name}: {error}")
+        reader.count("damaged_file", f"{name}: {error}")
+        return
     if html:
         yield RawPage(f"file://{name}", html, "text/html", "", name, 0)
-    return None
 
 
 def _rows(reader: Reader, name: str) -> Iterator[RawPage]:

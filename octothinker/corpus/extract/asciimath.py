@@ -4,16 +4,57 @@ from __future__ import annotations
 
 import re
 
-CONSTANTS = ["+-", "pm", "-+", "mp", "xx", "times", "**", "ast", "***", "star", "//", "/", "\\\\", "backslash", "-:", "div", "|><", "ltimes", "><|", "rtimes", "|><|", "bowtie", "@", "circ", "o+", "oplus", "ox", "otimes", "o.", "odot", "sum", "sum", "prod", "prod", "^^", "wedge", "^^^", "bigwedge", "vv", "vee", "vvv", "bigvee", "nn", "cap", "nnn", "bigcap", "uu", "cup", "uuu", "bigcup", "!=", "neq", "<=", "leq", ">=", "geq", "-<", "prec", ">-", "succ", "-<=", "preceq", ">-=", "succeq", "in", "in", "!in", "notin", "sub", "subset", "sup", "supset", "sube", "subseteq", "supe", "supseteq", "-=", "equiv", "~=", "cong", "~~", "approx", "prop", "propto", "not", "neg", "=>", "Rightarrow", "<=>", "Leftrightarrow", "iff", "Leftrightarrow", "AA", "forall", "EE", "exists", "_|_", "perp", "TT", "top", "|--", "vdash", "|==", "models", "int", "int", "oint", "oint", "del", "partial", "grad", "nabla", "O/", "emptyset", "oo", "infty", "aleph", "aleph", ":.", "therefore", ":'", "because", "...", "ldots", "cdots", "cdots", "vdots", "vdots", "ddots", "ddots", "quad", "quad", "/_", "angle", "/_\\", "triangle", "diamond", "diamond", "square", "square", "|__", "lfloor", "__|", "rfloor", "|~", "lceil", "~|", "rceil", "CC", "mathbb{C}", "NN", "mathbb{N}", "QQ", "mathbb{Q}", "RR", "mathbb{R}", "ZZ", "mathbb{Z}", "->", "to", "|->", "mapsto", ">->", "rightarrowtail", "->>", "twoheadrightarrow", "rarr", "rightarrow", "larr", "leftarrow", "harr", "leftrightarrow", "rArr", "Rightarrow", "lArr", "Leftarrow", "hArr", "Leftrightarrow", "uarr", "uparrow", "darr", "downarrow", "alpha", "alpha", "beta", "beta", "gamma", "gamma", "delta", "delta", "epsilon", "epsilon", "varepsilon", "varepsilon", "zeta", "zeta", "eta", "eta", "theta", "theta", "iota", "iota", "kappa", "kappa", "lambda", "lambda", "mu", "mu", "nu", "nu", "xi", "xi", "pi", "pi", "rho", "rho", "sigma", "sigma", "tau", "tau", "upsilon", "upsilon", "phi", "phi", "varphi", "varphi", "chi", "chi", "psi", "psi", "omega", "omega", "Gamma", "Gamma", "Delta", "Delta", "Theta", "Theta", "Lambda", "Lambda", "Xi", "Xi", "Pi", "Pi", "Sigma", "Sigma", "Phi", "Phi", "Psi", "Psi", "Omega", "Omega", "lim", "lim", "sin", "sin", "cos", "cos", "tan", "tan", "sec", "sec", "csc", "csc", "cot", "cot", "arcsin", "arcsin", "arccos", "arccos", "arctan", "arctan", "sinh", "sinh", "cosh", "cosh", "tanh", "tanh", "exp", "exp", "log", "log", "ln", "ln", "det", "det", "dim", "dim", "gcd", "gcd", "min", "min", "max", "max"]
-SYMBOLS = {name: "/" if tex == "/" else "\\" + tex for name, tex in zip(CONSTANTS[::2], CONSTANTS[1::2], strict=True)}
-SYMBOLS |= {"mod": "\\bmod ", "lcm": "\\operatorname{lcm}", "if": "\\text{if }", "and": "\\text{ and }", "or": "\\text{ or }"}
-ONE = {"sqrt": "sqrt", "hat": "hat", "bar": "overline", "vec": "vec", "dot": "dot", "ddot": "ddot", "ul": "underline", "tilde": "tilde"}
-ONE |= {"bb": "mathbf", "bbb": "mathbb", "cc": "mathcal", "tt": "mathtt", "fr": "mathfrak", "sf": "mathsf", "cancel": "cancel"}
+from octothinker.corpus.extract.symbols import pairs
+
+CONSTANTS = pairs("""
++- pm -+ mp xx times ** ast *** star // / \\\\ backslash -: div |>< ltimes ><| rtimes |><| bowtie @ circ o+ oplus ox
+otimes o. odot sum sum prod prod ^^ wedge ^^^ bigwedge vv vee vvv bigvee nn cap nnn bigcap uu cup uuu bigcup != neq <=
+leq >= geq -< prec >- succ -<= preceq >-= succeq in in !in notin sub subset sup supset sube subseteq supe supseteq -=
+equiv ~= cong ~~ approx prop propto not neg => Rightarrow <=> Leftrightarrow iff Leftrightarrow AA forall EE exists
+_|_ perp TT top |-- vdash |== models int int oint oint del partial grad nabla O/ emptyset oo infty aleph aleph :.
+therefore :' because ... ldots cdots cdots vdots vdots ddots ddots quad quad /_ angle /_\\ triangle diamond diamond
+square square |__ lfloor __| rfloor |~ lceil ~| rceil CC mathbb{C} NN mathbb{N} QQ mathbb{Q} RR mathbb{R} ZZ mathbb{Z}
+-> to |-> mapsto >-> rightarrowtail ->> twoheadrightarrow rarr rightarrow larr leftarrow harr leftrightarrow rArr
+Rightarrow lArr Leftarrow hArr Leftrightarrow uarr uparrow darr downarrow alpha alpha beta beta gamma gamma delta
+delta epsilon epsilon varepsilon varepsilon zeta zeta eta eta theta theta iota iota kappa kappa lambda lambda mu mu nu
+nu xi xi pi pi rho rho sigma sigma tau tau upsilon upsilon phi phi varphi varphi chi chi psi psi omega omega Gamma
+Gamma Delta Delta Theta Theta Lambda Lambda Xi Xi Pi Pi Sigma Sigma Phi Phi Psi Psi Omega Omega lim lim sin sin cos
+cos tan tan sec sec csc csc cot cot arcsin arcsin arccos arccos arctan arctan sinh sinh cosh cosh tanh tanh exp exp
+log log ln ln det det dim dim gcd gcd min min max max
+""")
+SYMBOLS = {name: "/" if tex == "/" else "\\" + tex for name, tex in CONSTANTS.items()}
+SYMBOLS |= {
+    "mod": "\\bmod ",
+    "lcm": "\\operatorname{lcm}",
+    "if": "\\text{if }",
+    "and": "\\text{ and }",
+    "or": "\\text{ or }",
+}
+ONE = pairs(
+    "sqrt sqrt hat hat bar overline vec vec dot dot ddot ddot ul underline tilde tilde "
+    "bb mathbf bbb mathbb cc mathcal tt mathtt fr mathfrak sf mathsf cancel cancel"
+)
 TWO = {"frac": "frac", "root": "sqrt", "stackrel": "stackrel", "overset": "overset", "underset": "underset"}
-AROUND = {"abs": ("|", "|"), "norm": ("\\|", "\\|"), "floor": ("\\lfloor ", "\\rfloor "), "ceil": ("\\lceil ", "\\rceil ")}
+AROUND = {
+    "abs": ("|", "|"),
+    "norm": ("\\|", "\\|"),
+    "floor": ("\\lfloor ", "\\rfloor "),
+    "ceil": ("\\lceil ", "\\rceil "),
+}
 BRACKETS = {"(": ")", "[": "]", "{": "}", "(:": ":)", "<<": ">>", "{:": ":}"}
-SHOWN = {"(:": "\\langle ", ":)": "\\rangle ", "<<": "\\langle ", ">>": "\\rangle ", "{": "\\{", "}": "\\}", "{:": ".", ":}": "."}
-_known = sorted([*SYMBOLS, *ONE, *TWO, *AROUND, *BRACKETS, *BRACKETS.values(), "text", "^", "_", "/"], key=len, reverse=True)
+SHOWN = {
+    "(:": "\\langle ",
+    ":)": "\\rangle ",
+    "<<": "\\langle ",
+    ">>": "\\rangle ",
+    "{": "\\{",
+    "}": "\\}",
+    "{:": ".",
+    ":}": ".",
+}
+_known = sorted(
+    [*SYMBOLS, *ONE, *TWO, *AROUND, *BRACKETS, *BRACKETS.values(), "text", "^", "_", "/"], key=len, reverse=True
+)
 LEXER = re.compile(r'"[^"]*"|' + "|".join(map(re.escape, _known)) + r"|\d+(?:\.\d+)?|[^\W\d_]|\S|\s+")
 
 

@@ -11,30 +11,39 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from octothinker.corpus.extract.dom import Node
+from octothinker.corpus.extract.page import names
 
 SAFE = 0.5
-DROPPED = set(
-    ["style", "template", "nav", "iframe", "object", "embed", "canvas", "audio", "video", "button", "input", "select", "option", "optgroup", "textarea", "dialog", "datalist", "progress", "meter", "map", "area", "applet", "noframes", "frameset", "frame", "link", "meta", "base", "head", "footer"]
+DROPPED = names(
+    "style template nav iframe object embed canvas audio video button input select option optgroup textarea dialog "
+    "datalist progress meter map area applet noframes frameset frame link meta base head footer"
 )
 """Elements that are never content. `script`, `noscript`, `svg` and `aside` are looked into."""
-ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "toolbar", "dialog", "alert", "doc-toc", "tablist"}
+ROLES = names("navigation banner contentinfo search complementary menu menubar toolbar dialog alert doc-toc tablist")
 FURNITURE = re.compile(
-    r"^(?:nav|navs|navi|navbar|navigation|nav\w{0,8}(?:bar|box|links?|list|menu|header|footer)|\w*menu(?:bar)?|side-?bar\w*|\w+sidebar\w*|"
-    r"breadcrumbs?|crumbs?|pagination|pager|prevnext|doc-?nav|toc(?:tree)?(?:[-_]\w+)?|table-?of-?contents|tableofcontents|footer\w*|site-footer|page-footer|"
+    r"^(?:navs?|navi|navbar|navigation|nav\w{0,8}(?:bar|box|links?|list|menu|header|footer)|\w*menu(?:bar)?|side-?bar\w*|"
+    r"\w+sidebar\w*|breadcrumbs?|crumbs?|pagination|pager|prevnext|doc-?nav|toc(?:tree)?(?:[-_]\w+)?|table-?of-?contents|"
+    r"footer\w*|site-footer|page-footer|"
     r"copyright|legal|cookies?\w*|gdpr|consent|banner|advert\w*|ads?|adsbygoogle|sponsor\w*|promo\w*|share\w*|sharing|social\w*|"
     r"addthis\w*|related|related[-_]\w+|recommend\w*|widgets?|login|signin|signup|subscribe|newsletter|popup|modal|overlay|search(?:box|form|bar)?|"
-    r"skip\w*|screen-reader\w*|sr-only|visually-?hidden|headerlink|viewcode-link|viewcode-back|mw-editsection|editsection|mw-jump-link|printfooter|"
-    r"catlinks|navbox\w*|noprint|metadata|mbox-small|sistersitebox|post-(?:meta|footer|tags)|entry-(?:meta|footer)|tag-?links|byline|permalink|"
+    r"skip\w*|screen-reader\w*|sr-only|visually-?hidden|headerlink|viewcode-link|viewcode-back|mw-editsection|editsection|"
+    r"mw-jump-link|printfooter|catlinks|navbox\w*|noprint|metadata|mbox-small|sistersitebox|post-(?:meta|footer|tags)|entry-(?:meta|footer)|tag-?links|byline|permalink|"
     r"anchorjs-link|header-anchor|edit-?(?:link|page)|prev-?next|site-header|page-header-\w+|masthead|topbar|top-bar|toolbar|chlink\w*|hidden)$",
     re.I,
 )
+SOFT = re.compile(
+    r"^(?:side-?bar\w*|\w+sidebar\w*|widgets?|banner|metadata|related|related[-_]\w+|recommend\w*|promo\w*|legal|modal)$",
+    re.I,
+)
+"""Names that some sites give to notes beside the text: those stay when they are prose, not links."""
 HEADERLINK = {"¶", "#", "§", "🔗", "\uf0c1", "[edit]", "[source]", "[docs]", "[link]", "Permalink"}
-CONTENT = "main, [role=main], article, #content, #main-content, #mw-content-text, .post-content, .entry-content, .article-body, .markdown-body"
 CLOSING = re.compile(
-    r"^(?:©|\(c\)|copyright\b|all rights reserved|last (?:updated|modified|edited|changed)|(?:this page )?(?:was )?(?:created|generated|built) (?:using|with|by|on)|"
-    r"powered by|hosted by|privacy policy|terms of (?:use|service)|previous(?: (?:page|chapter|section|topic))?$|next(?: (?:page|chapter|section|topic))?$|"
-    r"(?:home|up|top|back|index|contents|search|menu|print|share|download|sign in|log in|subscribe|quick search|table of contents|this page|"
-    r"navigation|page contents|go|skip to (?:main )?content)$|(?:found a bug|report (?:a bug|an issue)|edit (?:this page|on github))\b)",
+    r"^(?:©|\(c\)|copyright (?:©|\(c\)|\d|by\b|the\b)|all rights reserved|last (?:updated|modified|edited|changed)|"
+    r"(?:this page )?(?:was )?(?:created|generated|built) (?:using|with|by|on)|powered by|hosted by|privacy policy|"
+    r"terms of (?:use|service)|(?:previous|next)(?: (?:page|chapter|section|topic))?$|"
+    r"(?:home|up|top|back|index|contents|search|menu|print|share|download|sign in|log in|subscribe|quick search|"
+    r"table of contents|this page|navigation|page contents|go|skip to (?:main )?content)$|"
+    r"(?:found a bug|report (?:a bug|an issue)|edit (?:this page|on github))\b)",
     re.I,
 )
 
@@ -63,16 +72,24 @@ class Block:
 
 
 @lru_cache(maxsize=1 << 14)
-def furniture(names: str) -> bool:
+def furniture(classes: str) -> bool:
     """Whether a class, id or role says that this is not content."""
-    return any(FURNITURE.match(name) for name in names.split())
+    return any(FURNITURE.match(name) for name in classes.split())
+
+
+def aside_of_prose(node: Node, classes: str) -> bool:
+    if not any(SOFT.match(name) for name in classes.split()):
+        return False
+    text = node.text(deep=True) or ""
+    linked = sum(len(link.text(deep=True) or "") for link in node.css("a"))
+    return len(text) > 200 and linked < 0.3 * len(text) and text.count(". ") + text.count(".\n") >= 2
 
 
 def hidden(given: dict[str, str | None]) -> bool:
     if "hidden" in given:
         return True
-    style = given.get("style")
-    return bool(style) and "none" in style and bool(re.search(r"display\s*:\s*none", style))  # type: ignore[arg-type]
+    style = given.get("style") or ""
+    return "none" in style and re.search(r"display\s*:\s*none", style) is not None
 
 
 def main_content(root: Node) -> Node:
@@ -95,14 +112,16 @@ def kept(blocks: list[Block]) -> list[Block]:
         at_edge = i < 3 or i >= len(blocks) - 3
         menu = linky[i] and (beside or block.links >= 3 or at_edge) and not block.kind.startswith("h")
         stays.append(not menu and not (block.size < 200 and block.kind != "pre" and CLOSING.match(block.text)))
-    out: list[Block] = []
     emptied = [False] * len(blocks)  # headings whose content was dropped
     for i in range(len(blocks) - 1, -1, -1):
         if stays[i] and blocks[i].kind[0] == "h":
             level, j = blocks[i].kind, i + 1
-            while j < len(blocks) and (blocks[j].kind[0] != "h" or blocks[j].kind > level) and (not stays[j] or emptied[j]):
+            while (
+                j < len(blocks)
+                and (blocks[j].kind[0] != "h" or blocks[j].kind > level)
+                and (not stays[j] or emptied[j])
+            ):
                 j += 1
             under = j < len(blocks) and not (blocks[j].kind[0] == "h" and blocks[j].kind <= level)
             emptied[i] = not under and any(not s for s in stays[i + 1 : j])
-    out = [block for block, stay, empty in zip(blocks, stays, emptied, strict=True) if stay and not empty]
-    return out
+    return [block for block, stay, empty in zip(blocks, stays, emptied, strict=True) if stay and not empty]

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from octothinker.corpus.extract.dom import Node, attributes, children, local, words
-from octothinker.corpus.extract.symbols import FUNCTIONS, join, symbol
+from octothinker.corpus.extract.page import names
+from octothinker.corpus.extract.symbols import FUNCTIONS, join, pairs, symbol
 
-HEADS = {"apply", "ci", "cn", "csymbol", "set", "list", "vector", "matrix", "interval", "piecewise", "lambda", "bind", "reln"}
-BETWEEN = {
-    "eq": "=", "neq": "\\neq ", "lt": "<", "gt": ">", "leq": "\\leq ", "geq": "\\geq ", "equivalent": "\\equiv ", "approx": "\\approx ",
-    "and": "\\land ", "or": "\\lor ", "xor": "\\oplus ", "implies": "\\Rightarrow ", "in": "\\in ", "notin": "\\notin ",
-    "subset": "\\subseteq ", "prsubset": "\\subset ", "union": "\\cup ", "intersect": "\\cap ", "setdiff": "\\setminus ",
-    "cartesianproduct": "\\times ", "tendsto": "\\to ", "compose": "\\circ ", "vectorproduct": "\\times ", "scalarproduct": "\\cdot ",
-    "plus": "+", "minus": "-", "times": " ", "rem": "\\bmod ", "factorof": "\\mid ",
-}
+HEADS = names("apply ci cn csymbol set list vector matrix interval piecewise lambda bind reln")
+BETWEEN = pairs(
+    r"eq = neq \neq lt < gt > leq \leq geq \geq equivalent \equiv approx \approx and \land or \lor xor \oplus "
+    r"implies \Rightarrow in \in notin \notin subset \subseteq prsubset \subset union \cup intersect \cap setdiff "
+    r"\setminus cartesianproduct \times tendsto \to compose \circ vectorproduct \times scalarproduct \cdot plus + "
+    r"minus - rem \bmod factorof \mid "
+) | {"times": " "}
 WEAK = {"plus": 1, "minus": 1, "times": 2, "divide": 3, "power": 4}
 """How tightly arithmetic binds: weaker operands of a stronger one are put in brackets."""
-CONSTANTS = {
-    "pi": "\\pi", "exponentiale": "e", "imaginaryi": "i", "infinity": "\\infty", "emptyset": "\\emptyset", "eulergamma": "\\gamma",
-    "integers": "\\mathbb{Z}", "reals": "\\mathbb{R}", "rationals": "\\mathbb{Q}", "naturalnumbers": "\\mathbb{N}",
-    "complexes": "\\mathbb{C}", "primes": "\\mathbb{P}", "true": "\\mathrm{true}", "false": "\\mathrm{false}",
+CONSTANTS = pairs(
+    r"pi \pi exponentiale e imaginaryi i infinity \infty emptyset \emptyset eulergamma \gamma integers \mathbb{Z} "
+    r"reals \mathbb{R} rationals \mathbb{Q} naturalnumbers \mathbb{N} complexes \mathbb{C} primes \mathbb{P} true "
+    r"\mathrm{true} false \mathrm{false} "
+)
+AROUND = {
+    "abs": ("|", "|"),
+    "floor": ("\\lfloor ", "\\rfloor "),
+    "ceiling": ("\\lceil ", "\\rceil "),
+    "card": ("|", "|"),
 }
-AROUND = {"abs": ("|", "|"), "floor": ("\\lfloor ", "\\rfloor "), "ceiling": ("\\lceil ", "\\rceil "), "card": ("|", "|")}
-NAMED = {"determinant": "det", "real": "Re", "imaginary": "Im", "grad": "nabla ", "not": "neg ", "forall": "forall ", "exists": "exists "}
+NAMED = pairs("determinant det real Re imaginary Im grad nabla not neg")
+QUALIFIERS = names("degree logbase uplimit lowlimit bvar condition")
 NEW_ROW = " \\\\ "
 BIG = {"sum": "\\sum", "product": "\\prod", "int": "\\int", "limit": "\\lim"}
 
@@ -47,7 +53,10 @@ def _tex(node: Node, depth: int) -> str:
         return "\\{" + ", ".join(inside) + "\\}"
     if name == "interval":
         closure = attributes(node).get("closure", "closed")
-        left, right = "(" if closure in ("open", "open-closed") else "[", ")" if closure in ("open", "closed-open") else "]"
+        left, right = (
+            "(" if closure in ("open", "open-closed") else "[",
+            ")" if closure in ("open", "closed-open") else "]",
+        )
         return left + ", ".join(inside) + right
     if name in ("vector", "matrix"):
         return f"\\begin{{pmatrix}} {NEW_ROW.join(inside)} \\end{{pmatrix}}"
@@ -59,8 +68,6 @@ def _tex(node: Node, depth: int) -> str:
         return " & ".join(inside) if name == "piece" else f"{inside[0] if inside else ''} & \\text{{otherwise}}"
     if name == "list":
         return "[" + ", ".join(inside) + "]"
-    if name in ("degree", "logbase", "uplimit", "lowlimit", "bvar", "condition", "ci", "mrow"):
-        return join(inside)
     return join(inside) or symbol(words(node))
 
 
@@ -70,7 +77,11 @@ def _leaf(node: Node, name: str) -> str:
         pieces = [(child.text_content or "").strip() for child in node.iter(include_text=True) if child.tag == "-text"]
         kind = attributes(node).get("type", "")
         if len(pieces) == 2:
-            return f"\\frac{{{pieces[0]}}}{{{pieces[1]}}}" if kind == "rational" else f"{pieces[0]} \\times 10^{{{pieces[1]}}}"
+            return (
+                f"\\frac{{{pieces[0]}}}{{{pieces[1]}}}"
+                if kind == "rational"
+                else f"{pieces[0]} \\times 10^{{{pieces[1]}}}"
+            )
     if len(text) > 1 and text.isalpha() and name != "cn":
         return f"\\{text}" if text in FUNCTIONS else f"\\mathrm{{{text}}}"
     return symbol(text)
@@ -78,7 +89,7 @@ def _leaf(node: Node, name: str) -> str:
 
 def _apply(head: Node, rest: list[Node], depth: int) -> str:
     name = local(head)
-    bound = {local(n): _tex(n, depth) for n in rest if local(n) in ("degree", "logbase", "uplimit", "lowlimit", "bvar", "condition")}
+    bound = {local(n): _tex(n, depth) for n in rest if local(n) in QUALIFIERS}
     nodes = [n for n in rest if local(n) not in bound]
     parts = [_wrapped(n, name, depth) for n in nodes]
     first = parts[0] if parts else ""
@@ -87,8 +98,8 @@ def _apply(head: Node, rest: list[Node], depth: int) -> str:
     if name in ("forall", "exists"):
         return join([f"\\{name}", " " + bound.get("bvar", ""), "\\," if parts else "", *parts])
     if name == "diff":
-        degree = bound.get("degree", "")
-        return f"\\frac{{d{first}}}{{d{bound.get('bvar', 'x')}}}" if not degree else f"\\frac{{d^{{{degree}}}{first}}}{{d{bound['bvar']}}}"
+        power = f"^{{{bound['degree']}}}" if "degree" in bound else ""
+        return f"\\frac{{d{power}{first}}}{{d{bound.get('bvar', 'x')}}}"
     if name == "partialdiff":
         return f"\\frac{{\\partial {first}}}{{\\partial {bound.get('bvar', 'x')}}}"
     if name == "minus" and len(parts) == 1:
@@ -127,7 +138,9 @@ def _wrapped(node: Node, outer: str, depth: int) -> str:
     """An operand, in brackets where its operator binds less tightly than the one around it."""
     tex = _tex(node, depth)
     inner = local(children(node)[0]) if local(node) == "apply" and children(node) else ""
-    weak = (WEAK.get(inner, 9) < WEAK.get(outer, 0) and outer != "divide") or (outer == "minus" and inner in ("plus", "minus"))
+    weak = (WEAK.get(inner, 9) < WEAK.get(outer, 0) and outer != "divide") or (
+        outer == "minus" and inner in ("plus", "minus")
+    )
     return f"({tex})" if weak else tex
 
 

@@ -15,13 +15,15 @@ from octothinker.corpus.extract import mathml
 from octothinker.corpus.extract.asciimath import asciimath
 from octothinker.corpus.extract.content import content_tex
 from octothinker.corpus.extract.dom import Node, attributes, children, local, parse, words
-from octothinker.corpus.extract.page import Formula
+from octothinker.corpus.extract.page import Formula, names
 from octothinker.corpus.extract.texts import clean
 
 SWALLOWED = Formula("", False, "")
 TEX = re.compile(r"(?:^|[/-])(?:x-)?(?:la)?tex\b|^math/tex", re.I)
 MATHJAX2 = re.compile(r"^(?:MathJax(?:_\w+)?|MJXp-math|MJXc-display|mjx-chtml|MathJax_SVG_Display)$")
-DATA = frozenset(["data-tex", "data-latex", "data-katex", "data-expr", "data-equation", "data-mathtex", "data-math-tex"])
+DATA = names("data-tex data-latex data-katex data-expr data-equation data-mathtex data-math-tex")
+RAW = names("math tex latex math-tex ql-formula ztext-math tex2jax_process tex-math math-inline math-display")
+KATEX = names("katex katex-display katex--inline katex--display katex-error katex-mathml")
 SPOKEN = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}")
 
 
@@ -29,13 +31,13 @@ SPOKEN = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}")
 def role(classes: str) -> str:
     """What the class of an element says of formulas: katex, wiki, mathjax2, raw, gitlab, or nothing."""
     for name in classes.split():
-        if name in ("katex", "katex-display", "katex--inline", "katex--display", "katex-error", "katex-mathml"):
+        if name in KATEX:
             return "katex"
         if name.startswith("mwe-math-element"):
             return "wiki"
         if MATHJAX2.match(name):
             return "mathjax2"
-        if name in ("math", "tex", "latex", "math-tex", "ql-formula", "ztext-math", "tex2jax_process", "tex-math", "math-inline", "math-display"):
+        if name in RAW:
             return "raw"
         if name in ("js-render-math", "language-math"):
             return "gitlab"
@@ -69,7 +71,8 @@ def _by_class(node: Node, tag: str, known: str, given: dict[str, str | None]) ->
             return _raw(words(node), False)
         return _annotated(node, "katex", "katex-display" in classes or "katex--display" in classes)
     if known == "wiki":
-        shown = "mwe-math-element-block" in classes or node.css_first(".mwe-math-fallback-image-display, .mwe-math-mathml-display") is not None
+        block = ".mwe-math-fallback-image-display, .mwe-math-mathml-display"
+        shown = "mwe-math-element-block" in classes or node.css_first(block) is not None
         found = _annotated(node, "mediawiki", shown)
         if found is None and (image := node.css_first("img")) is not None:
             alt = clean(image.attributes.get("alt") or "")
@@ -81,12 +84,12 @@ def _by_class(node: Node, tag: str, known: str, given: dict[str, str | None]) ->
         return _raw(words(node), given.get("data-math-style") == "display")
     if value := given.get("data-value"):  # Quill
         return Formula(clean(value), False, "attribute")
-    if children(node) or ("notranslate" in classes and tag == "div" and "$" not in words(node) and "\\" not in words(node)):
-        return None
     text = words(node)
+    if children(node) or len(text) > 2000 or SPOKEN.search(re.sub(r"\{[^}]*\}", "", text)):
+        return None
     if re.search(r"\\\(|\\\[|\$|\\begin\{", text) or tag in ("p", "body") or not text:
         return None  # delimiters say it better
-    return _raw(text, "display" in classes or tag == "div") if len(text) < 2000 and not SPOKEN.search(re.sub(r"\{[^}]*\}", "", text)) else None
+    return _raw(text, "display" in classes or tag == "div")
 
 
 def _raw(text: str, display: bool) -> Formula | None:
@@ -159,7 +162,9 @@ def _mathjax2(node: Node, given: dict[str, str | None]) -> Formula | None:
     while following is not None and steps < 6:
         following = following.next  # type: ignore[assignment]
         steps += 1
-        if following is not None and following.tag == "script" and (following.attributes.get("type") or "").startswith("math/"):
+        if following is None or following.tag != "script":
+            continue
+        if (following.attributes.get("type") or "").startswith("math/"):
             return SWALLOWED
     shown = "isplay" in (given.get("class") or "")
     kept = node if given.get("data-mathml") else node.css_first("[data-mathml]")
@@ -191,4 +196,8 @@ def _mathjax3(node: Node, given: dict[str, str | None]) -> Formula | None:
     if inside is not None:
         return from_math(inside, "mathjax", shown)
     label = given.get("aria-label") or ""
-    return Formula(clean(label), shown, "mathjax") if label and _is_tex(label) and re.search(r"[\\^_]", label) else SWALLOWED
+    return (
+        Formula(clean(label), shown, "mathjax")
+        if label and _is_tex(label) and re.search(r"[\\^_]", label)
+        else SWALLOWED
+    )

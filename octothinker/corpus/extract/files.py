@@ -68,10 +68,16 @@ def extract_file(
             if result.page is None:
                 dropped[result.reason] += 1
                 if len(named := samples.setdefault(result.reason, [])) < SAMPLES:
-                    named.append(f"{result.raw.source}, {result.raw.source_offset}: {result.raw.url} {result.detail}".strip())
+                    named.append(
+                        f"{result.raw.source}, {result.raw.source_offset}: {result.raw.url} {result.detail}".strip()
+                    )
             else:
                 kinds.update(formula.kind for formula in result.page.formulas)
-                file.write((json.dumps(line(result.raw.url, result.page), ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+                file.write(
+                    (json.dumps(line(result.raw.url, result.page), ensure_ascii=False) + "\n").encode(
+                        "utf-8", "replace"
+                    )
+                )
             watch(pages, reader.done_bytes, reader.total_bytes, dropped)
             if time.monotonic() - saved > SAVE_EVERY:
                 save()

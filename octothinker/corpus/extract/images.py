@@ -23,14 +23,20 @@ ADDRESS = re.compile(
     r"|(?:quicklatex|i\.upmath\.me/(?:svg|png)|math\.vercel\.app/?\?from)[/=](?P<upmath>.*)",
     re.I,
 )
-PATHS = re.compile(r"imgmath/|/math/[0-9a-f]{20,}|_images/math/|/form_\d+\.(?:png|svg)|wikimedia\.org/api/rest_v1/media/math")
-SIZE = re.compile(r"^(?:\\(?:dpi|bg|fg|fn)(?:_\w+|\{[^}]*\})|\\(?:inline|large|Large|LARGE|huge|small|tiny|opaque)\b|\\usefont\{[^}]*\}|\\color\{[^}]*\})\s*")
+PATHS = re.compile(
+    r"imgmath/|/math/[0-9a-f]{20,}|_images/math/|/form_\d+\.(?:png|svg)|wikimedia\.org/api/rest_v1/media/math"
+)
+SIZE = re.compile(
+    r"^(?:\\(?:dpi|bg|fg|fn)(?:_\w+|\{[^}]*\})|\\(?:inline|large|Large|LARGE|huge|small|tiny|opaque)(?=\s|$)|\\usefont\{[^}]*\}|\\color\{[^}]*\})\s*"
+)
 PREFIX = re.compile(r"^(?:latex|tex|math|formula|equation)\s*:\s*", re.I)
 
 
 def formula(given: dict[str, str]) -> Formula | None:
     """The formula of an `img` by its attributes; None for a picture."""
-    sources = [given.get(name, "") for name in ("src", "data-src", "data-lazy-src", "data-original", "srcset", "data-srcset")]
+    sources = [
+        given.get(name, "") for name in ("src", "data-src", "data-lazy-src", "data-original", "srcset", "data-srcset")
+    ]
     classes, alt = given.get("class", ""), given.get("alt", "")
     tex = given.get("data-tex") or given.get("data-latex") or given.get("data-formula") or ""
     by_class = bool(classes) and CLASSES.search(classes) is not None
@@ -53,13 +59,13 @@ def formula(given: dict[str, str]) -> Formula | None:
     if not tex.strip():
         return None
     shown = tex.strip().startswith(("$$", "\\[")) or any(word in classes for word in ("Dsp", "display", "block"))
-    return Formula(tidy(tex), shown, "image") if tidy(tex) else None
+    tex = clean(PREFIX.sub("", (_unset(tex) if found else tex).strip()))
+    return Formula(tex, shown, "image") if tex else None
 
 
-def tidy(tex: str) -> str:
-    """Without the settings of the picture: `\\dpi{120} \\bg_white`, `\\inline`, `tex:`."""
-    tex = PREFIX.sub("", tex.strip())
-    before = None
+def _unset(tex: str) -> str:
+    """TeX of an address without the settings of its picture: `\\dpi{120} \\bg_white`, `\\inline`."""
+    before, tex = "", tex.strip()
     while before != tex:
         before, tex = tex, SIZE.sub("", tex)
-    return clean(tex)
+    return tex

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from octothinker.corpus.extract.dom import Node, attributes, children, local, words
+from octothinker.corpus.extract.page import names
 from octothinker.corpus.extract.symbols import (
     ACCENTS,
     BRACES,
@@ -20,6 +21,7 @@ from octothinker.corpus.extract.symbols import (
     WIDE,
     escape_text,
     join,
+    pairs,
     symbol,
 )
 from octothinker.corpus.extract.tables import array
@@ -27,30 +29,39 @@ from octothinker.corpus.extract.tables import array
 DEPTH = 120
 OPEN, CLOSE = set("([{⟨〈⌈⌊⟦⟮|∣‖∥⎰."), set(")]}⟩〉⌉⌋⟧⟯|∣‖∥⎱.")
 NUMBER = r"-?\d*\.?\d+"
-SPACES = {-0.1667: r"\!", 0.1667: r"\,", 0.167: r"\,", 0.2222: r"\:", 0.222: r"\:", 0.2778: r"\;", 0.278: r"\;", 1.0: r"\quad ", 2.0: r"\qquad "}
+SPACES = ((-0.167, r"\!"), (0.167, r"\,"), (0.222, r"\:"), (0.278, r"\;"), (1.0, r"\quad "), (2.0, r"\qquad "))
 UNITS = {"em": 1.0, "ex": 0.43, "px": 0.0625, "pt": 0.1, "mu": 1 / 18, "cm": 2.8, "in": 7.2, "": 1.0}
 LEFT = re.compile(r"\\left(?![a-z])")
-LIMIT_NAMES = {"lim", "liminf", "limsup", "max", "min", "sup", "inf", "det", "gcd", "Pr", "injlim", "projlim"}
+LIMIT_NAMES = names("lim liminf limsup max min sup inf det gcd Pr injlim projlim")
 BIG = set("∑∏∐∫∬∭∮⋃⋂⨄⨆⋁⋀⨀⨂⨁∯∰")
-STRETCHED = {
-    "→": "xrightarrow", "⟶": "xrightarrow", "←": "xleftarrow", "⟵": "xleftarrow", "⇒": "xRightarrow", "⟹": "xRightarrow",
-    "⇐": "xLeftarrow", "⟸": "xLeftarrow", "↔": "xleftrightarrow", "⟷": "xleftrightarrow", "⇔": "xLeftrightarrow",
-    "↦": "xmapsto", "⟼": "xmapsto", "↪": "xhookrightarrow", "↩": "xhookleftarrow", "⇌": "xrightleftharpoons",
-}
+STRETCHED = pairs(
+    "→ xrightarrow ⟶ xrightarrow ← xleftarrow ⟵ xleftarrow ⇒ xRightarrow ⟹ xRightarrow ⇐ xLeftarrow ⟸ xLeftarrow "
+    "↔ xleftrightarrow ⟷ xleftrightarrow ⇔ xLeftrightarrow ↦ xmapsto ⟼ xmapsto ↪ xhookrightarrow ↩ xhookleftarrow "
+    "⇌ xrightleftharpoons"
+)
 TIDY = (
-    (re.compile(r"\\hspace\{0\.444\d*em\}(?:\\left)?\(\\(?:operatorname|mathrm)\{mod\}\\hspace\{0\.333\d*em\}(.*?)(?:\\right)?\)"), r"\\pmod{\1}"),
-    (re.compile(r"\\(mathrm|mathbf|mathsf|mathtt|mathit)\{(\w+)\}(?:\\\1\{(\w+)\})(?:\\\1\{(\w+)\})?(?:\\\1\{(\w+)\})?"), r"\\\1{\2\3\4\5}"),
+    (
+        re.compile(
+            r"\\hspace\{0\.444\d*em\}(?:\\left)?\(\\(?:operatorname|mathrm)\{mod\}\\hspace\{0\.333\d*em\}(.*?)(?:\\right)?\)"
+        ),
+        r"\\pmod{\1}",
+    ),
+    (re.compile(r"\\(mathrm|mathbf|mathsf|mathtt|mathit)\{(\w+)\}\\\1\{(\w+)\}"), r"\\\1{\2\3}"),
 )
 """What several elements say in one command."""
-STRIKES = {"updiagonalstrike": "cancel", "downdiagonalstrike": "bcancel", "horizontalstrike": "sout", "box": "boxed", "top": "overline"}
-STRIKES |= {"bottom": "underline", "circle": "boxed", "roundedbox": "boxed", "longdiv": "overline", "actuarial": "overline"}
+STRIKES = pairs(
+    "updiagonalstrike cancel downdiagonalstrike bcancel horizontalstrike sout box boxed circle boxed roundedbox boxed "
+    "top overline bottom underline longdiv overline actuarial overline"
+)
 
 
 def tex(node: Node) -> str:
     """TeX of a `math` element."""
     found = to_tex(node)
     for pattern, better in TIDY:
-        found = pattern.sub(better, found)
+        before = ""
+        while before != found:
+            before, found = found, pattern.sub(better, found)
     return found.strip()
 
 
@@ -95,7 +106,12 @@ def _fence(node: Node, which: set[str]) -> str | None:
         return None
     if text == "" and (given.get("fence") == "true" or "OPEN" in str(given) or "CLOSE" in str(given)):
         return "."
-    explicit = given.get("fence") == "true" or given.get("stretchy") == "true" or "data-mjx-texclass" in given or "minsize" in given
+    explicit = (
+        given.get("fence") == "true"
+        or given.get("stretchy") == "true"
+        or "data-mjx-texclass" in given
+        or "minsize" in given
+    )
     return text if text in which and explicit else None
 
 
@@ -106,7 +122,9 @@ def _matched_inside(nodes: list[Node], left: str | None, right: str | None) -> b
     level = 0
     for i, node in enumerate(nodes):
         text = words(node) if local(_core(node)) == "mo" else ""
-        level += (text != "" and text in OPEN and text not in "|∣‖∥.") - (text != "" and text in CLOSE and text not in "|∣‖∥.")
+        level += (text != "" and text in OPEN and text not in "|∣‖∥.") - (
+            text != "" and text in CLOSE and text not in "|∣‖∥."
+        )
         if level == 0 and i < len(nodes) - 1:
             return True
     return False
@@ -251,26 +269,31 @@ def _space(node: Node, depth: int) -> str:
     if match is None:
         return ""
     width = float(match[1]) * UNITS.get(match[2], 1.0)
-    near = next((tex for size, tex in SPACES.items() if abs(size - width) < 0.002), None)
+    near = next((tex for size, tex in SPACES if abs(size - width) < 0.002), None)
     return near if near is not None else f"\\hspace{{{width:g}em}}" if abs(width) > 0.05 else ""
 
 
 # ---- fractions, roots, scripts ----------------------------------------------------------------------------------------
 
 
+def _two(node: Node, depth: int) -> tuple[str, str]:
+    """TeX of the first two elements in this one; "" for one that is missing."""
+    first, second = ([to_tex(child, depth).strip() for child in children(node)[:2]] + ["", ""])[:2]
+    return first, second
+
+
 def _fraction(node: Node, depth: int, command: str = "frac") -> str:
-    parts = (children(node) + [None, None])[:2]  # type: ignore[list-item]
-    given = attributes(node)
+    (top, bottom), given = _two(node, depth), attributes(node)
     if re.match(r"0(?!\.?\d*[1-9])", given.get("linethickness", "1")):
-        return f"{{{to_tex(parts[0], depth)} \\atop {to_tex(parts[1], depth)}}}" if parts[1] is not None else ""
+        return f"{{{top} \\atop {bottom}}}"
     if given.get("bevelled") == "true":
-        return f"{group(parts[0], depth)}/{group(parts[1], depth)}"
-    return f"\\{command}{group(parts[0], depth)}{group(parts[1], depth)}"
+        return f"{{{top}}}/{{{bottom}}}"
+    return f"\\{command}{{{top}}}{{{bottom}}}"
 
 
 def _root(node: Node, depth: int) -> str:
-    base, degree = (children(node) + [None, None])[:2]  # type: ignore[list-item]
-    return f"\\sqrt[{to_tex(degree, depth) if degree is not None else ''}]{group(base, depth)}"
+    base, degree = _two(node, depth)
+    return f"\\sqrt[{degree}]{{{base}}}"
 
 
 def _base(node: Node | None, depth: int) -> str:
@@ -278,7 +301,9 @@ def _base(node: Node | None, depth: int) -> str:
     if node is None:
         return "{}"
     tex = to_tex(node, depth).strip()
-    one = len(tex) == 1 or re.fullmatch(r"\\[a-zA-Z]+\*?|\\[^a-zA-Z]|\\(?:math[a-z]+|operatorname\*?|text|boldsymbol)\{[^{}]*\}", tex)
+    one = len(tex) == 1 or re.fullmatch(
+        r"\\[a-zA-Z]+\*?|\\[^a-zA-Z]|\\(?:math[a-z]+|operatorname\*?|text|boldsymbol)\{[^{}]*\}", tex
+    )
     fenced = re.fullmatch(r"\\left[^a-z].*\\right.*|\([^()]*\)|\[[^][]*\]", tex, re.S) and len(LEFT.findall(tex)) <= 1
     return tex if one or fenced or tex.startswith(("\\overbrace", "\\underbrace")) else "{" + tex + "}"
 
@@ -414,30 +439,31 @@ def _enclosed(node: Node, depth: int) -> str:
     return f"\\{name}{{{inside}}}" if name else inside
 
 
-def _padded(node: Node, depth: int) -> str:
-    """mpadded: \\not over a relation, \\mathllap and labels of arrows; else what is in it."""
-    return row(children(node), depth)
-
-
-def _table(node: Node, depth: int) -> str:
-    return array(node, depth, to_tex, None) or ""
-
-
-def _action(node: Node, depth: int) -> str:
+def _first(node: Node, depth: int) -> str:
     inside = children(node)
     return to_tex(inside[0], depth) if inside else ""
 
 
-def _nothing(node: Node, depth: int) -> str:
-    return ""
-
-
 RULES: dict[str, Callable[[Any, int], str]] = {
-    "mi": _identifier, "mn": _number, "mo": _operator, "mtext": _text, "ms": _text, "mspace": _space,
-    "mfrac": _fraction, "msqrt": lambda n, d: f"\\sqrt{{{row(children(n), d).strip()}}}", "mroot": _root,
+    "mi": _identifier,
+    "mn": _number,
+    "mo": _operator,
+    "mspace": _space,
+    "mfrac": _fraction,
+    "msqrt": lambda node, depth: f"\\sqrt{{{_row(node, depth).strip()}}}",
+    "mroot": _root,
+    "mmultiscripts": _prescripts,
+    "mstyle": _style,
+    "mfenced": _fences,
+    "mphantom": _phantom,
+    "menclose": _enclosed,
+    "mtable": lambda node, depth: array(node, depth, to_tex, None) or "",
+    **dict.fromkeys(("mtext", "ms"), _text),
+    **dict.fromkeys(("mrow", "mpadded"), _row),
     **dict.fromkeys(("msub", "msup", "msubsup"), _scripts),
     **dict.fromkeys(("munder", "mover", "munderover"), _limits),
-    "mmultiscripts": _prescripts, "mrow": _row, "mstyle": _style, "mfenced": _fences, "mphantom": _phantom,
-    "menclose": _enclosed, "mpadded": _padded, "mtable": _table, "maction": _action, "semantics": _action,
-    **dict.fromkeys(("annotation", "annotation-xml", "none", "mprescripts", "maligngroup", "malignmark"), _nothing),
+    **dict.fromkeys(("maction", "semantics"), _first),
+    **dict.fromkeys(
+        ("annotation", "annotation-xml", "none", "mprescripts", "maligngroup", "malignmark"), lambda *_: ""
+    ),
 }

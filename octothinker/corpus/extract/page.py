@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MARKUP = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]*)[^<>]*?(/?)>")
-IMPLIED_END = {
-    *(["p", "li", "td", "th", "tr", "dt", "dd", "option", "thead", "tbody", "tfoot", "colgroup", "rt", "rp", "html", "body", "head"]),
-    *(["br", "img", "hr", "input", "meta", "link", "area", "base", "col", "embed", "source", "track", "wbr", "param", "frame"]),
-}
+
+
+def names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+IMPLIED_END = names(
+    "p li td th tr dt dd option thead tbody tfoot colgroup rt rp html body head "
+    "br img hr input meta link area base col embed source track wbr param frame"
+)
 """Elements that end without an end tag, so that their start tags say nothing about depth."""
 SCAN_DEPTH_FROM = 10_000
 """Tags in a page before its depth is counted: parsing takes time quadratic in the depth."""
@@ -62,7 +68,7 @@ def decode(html: str | bytes, charset: str | None = None) -> str:
     except UnicodeDecodeError:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
-        return UNWANTED.sub("", bytes_to_str(html, charset or detect_encoding(html)))
+        return UNWANTED.sub("", bytes_to_str(html, charset or detect_encoding(html) or "utf-8"))
     return UNWANTED.sub("", text) if b"\0" in html or b"\xef\xb7" in html else text  # their first bytes in UTF-8
 
 

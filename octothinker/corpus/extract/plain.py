@@ -6,7 +6,9 @@ import re
 
 from octothinker.corpus.extract.page import Limits, PageError, check_depth, decode
 
-FORMULAS = re.compile(r"\$\$.*?\$\$|\$[^$\n]{1,400}\$|\\\(.*?\\\)|\\\[.*?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|```.*?```|`[^`\n]*`", re.S)
+FORMULAS = re.compile(
+    r"\$\$.*?\$\$|\$[^$\n]{1,400}\$|\\\(.*?\\\)|\\\[.*?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|```.*?```|`[^`\n]*`", re.S
+)
 MARKS = re.compile(r"\\[a-zA-Z]+\*?|[\d_^{}\\=+*/<>|~#&@%()\[\]•·–—-]+|(?<!\w)[b-zB-HJ-Z](?!\w)")
 
 
@@ -19,7 +21,9 @@ def plain_text(html: str | bytes, limits: Limits | None = None) -> str:
         raise PageError("too_large", f"{len(html)} bytes")
     text = decode(html)
     check_depth(text, limits.depth)
-    return str(extract_plain_text(text, main_content=False, alt_texts=False, links=False, form_fields=False, noscript=False))
+    return str(
+        extract_plain_text(text, main_content=False, alt_texts=False, links=False, form_fields=False, noscript=False)
+    )
 
 
 def strip_formulas(text: str) -> str:

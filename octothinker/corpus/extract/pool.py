@@ -1,6 +1,6 @@
 """Extraction of many pages by worker processes; a page that takes too long or kills its worker costs only itself.
 
-    pages -> [one page a worker; killed and replaced after limits.seconds] -> results in the order of the pages
+pages -> [one page a worker; killed and replaced after limits.seconds] -> results in the order of the pages
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from octothinker.corpus.read import RawPage
 
 MEMORY_MB = 4096
 """Address space of a worker."""
+START_SECONDS = 120.0
+"""For its imports; a page's own time begins when it has said that it is ready."""
 PAGES_PER_WORKER = 20_000
 AHEAD = 8
 """Results, of each worker, that may wait for an earlier page: memory stays flat."""
@@ -43,21 +45,30 @@ class Worker:
     def __init__(self, limits: Limits) -> None:
         self.limits, self.pages = limits, 0
         self.index = -1
-        self.deadline = 0.0
+        self.ready, self.deadline = False, 0.0
         ours, theirs = socketpair()
-        command = [sys.executable, "-P", "-m", "octothinker.corpus.extract.worker", str(theirs.fileno()), json.dumps(asdict(limits))]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "octothinker.corpus.extract.worker",
+            str(theirs.fileno()),
+            json.dumps(asdict(limits)),
+        ]
         root = str(Path(__file__).resolve().parents[3])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [*command, str(MEMORY_MB)], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}
+            [*command, str(MEMORY_MB)],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
         )
         theirs.close()
         self.link = Connection(ours.detach())
 
     def give(self, index: int, page: RawPage) -> None:
         self.index = index
-        started = 0.0 if self.pages else 60.0  # the first page waits for the imports
-        self.deadline = time.monotonic() + self.limits.seconds + started
+        self.deadline = time.monotonic() + (self.limits.seconds if self.ready else START_SECONDS)
         self.pages += 1
         head = json.dumps({"url": page.url, "charset": page.charset}).encode()
         self.link.send_bytes(head + b"\n" + page.html)
@@ -115,7 +126,9 @@ def _retire(worker: Worker, pool: list[Worker]) -> None:
     pool.remove(worker)
 
 
-def _collect(pool: list[Worker], idle: list[Worker], raws: dict[int, RawPage], done: dict[int, Result], block: bool) -> None:
+def _collect(
+    pool: list[Worker], idle: list[Worker], raws: dict[int, RawPage], done: dict[int, Result], block: bool
+) -> None:
     """Take in what workers have finished; kill those whose time is over. `block`: wait for the first."""
     busy = [worker for worker in pool if worker not in idle]
     if not busy:
@@ -133,12 +146,17 @@ def _collect(pool: list[Worker], idle: list[Worker], raws: dict[int, RawPage], d
                 done[worker.index] = Result(raw, None, "crashed", f"its process ended with code {code}")
                 _retire(worker, pool)
                 continue
+            if "ready" in answer:
+                worker.ready, worker.deadline = True, time.monotonic() + worker.limits.seconds
+                continue
             done[worker.index] = _result(raw, answer)
             if worker.pages >= PAGES_PER_WORKER:
                 _retire(worker, pool)
             else:
                 idle.append(worker)
         elif time.monotonic() > worker.deadline:
+            if not worker.ready:
+                raise RuntimeError(f"an extraction worker was not up after {START_SECONDS:g} seconds")
             done[worker.index] = Result(raw, None, "timeout", f"more than {worker.limits.seconds:g} seconds")
             _retire(worker, pool)
 

@@ -6,8 +6,15 @@ from collections.abc import Callable
 
 from octothinker.corpus.extract.dom import Node, attributes, children, local
 
-MATRICES = {("(", ")"): "pmatrix", ("[", "]"): "bmatrix", ("{", "}"): "Bmatrix", ("|", "|"): "vmatrix", ("∣", "∣"): "vmatrix"}
-MATRICES |= {("‖", "‖"): "Vmatrix", ("∥", "∥"): "Vmatrix"}
+MATRICES = {
+    "()": "pmatrix",
+    "[]": "bmatrix",
+    "{}": "Bmatrix",
+    "||": "vmatrix",
+    "∣∣": "vmatrix",
+    "‖‖": "Vmatrix",
+    "∥∥": "Vmatrix",
+}
 
 
 def array(node: Node, depth: int, to_tex: Callable[[Node, int], str], fences: tuple[str, str] | None) -> str | None:
@@ -35,19 +42,27 @@ def array(node: Node, depth: int, to_tex: Callable[[Node, int], str], fences: tu
         elif fences[0] == "." and fences[1] == "}":
             name = "rcases"
         elif set(aligned) <= {"center"}:
-            name = MATRICES.get(fences)
+            name = MATRICES.get("".join(fences))
         if name is None:
             return None
     elif is_aligned and not ruled:
         name = "aligned"
     elif not ruled and set(aligned) <= {"center"}:
         tight = spacing == "" and given.get("displaystyle") == "true" and columns == 1
-        name = "gathered" if tight else "substack" if columns == 1 and given.get("rowspacing", "").startswith("0.1") else "matrix"
+        name = (
+            "gathered"
+            if tight
+            else "substack"
+            if columns == 1 and given.get("rowspacing", "").startswith("0.1")
+            else "matrix"
+        )
     if name == "substack":
         return f"\\substack{{{body}}}"
     if name:
         return f"\\begin{{{name}}} {body} \\end{{{name}}}"
-    return f"\\begin{{array}}{{{_columns(aligned, given, columns)}}} {_ruled(cells, given, depth, to_tex)} \\end{{array}}"
+    return (
+        f"\\begin{{array}}{{{_columns(aligned, given, columns)}}} {_ruled(cells, given, depth, to_tex)} \\end{{array}}"
+    )
 
 
 def _by_class(cells: list[list[Node]]) -> list[str]:

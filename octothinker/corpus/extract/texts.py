@@ -32,7 +32,9 @@ PROSE = re.compile(r"[A-Za-z]{4,}(?![^{}]*\})")
 CONFIGURED = re.compile(
     r"""inlineMath["']?\s*:\s*\[[^;]{0,200}?["']\$["']\s*,\s*["']\$["']|left["']?\s*:\s*["']\$["']|['"]\$['"]\s*,\s*['"]\$['"]\s*\]"""
 )
-ASCII_MATH = re.compile(r"asciimath2jax|ASCIIMath(?:ML)?\.js|ASCIIMathTeXImg|config=AM_|input/asciimath|AM_(?:HTMLorMML|CHTML|SVG)", re.I)
+ASCII_MATH = re.compile(
+    r"asciimath2jax|ASCIIMath(?:ML)?\.js|ASCIIMathTeXImg|config=AM_|input/asciimath|AM_(?:HTMLorMML|CHTML|SVG)", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ def like_tex(raw: str) -> bool:
         return False
     if re.search(r"\\[a-zA-Z]|[\^_]|\\[{}]", raw):
         return True
-    return not PROSE.search(raw) and bool(re.fullmatch(r"[A-Za-z]'*|.*[=<>+*/|()≤≥∈-].*|[A-Za-z],\s?[A-Za-z]|-?\d+", raw, re.S))
+    return not PROSE.search(raw) and bool(
+        re.fullmatch(r"[A-Za-z]'*|.*[=<>+*/|()≤≥∈-].*|[A-Za-z],\s?[A-Za-z]|-?\d+", raw, re.S)
+    )
 
 
 def _raised(match: re.Match[str], hold: Callable[[Formula], str], plain: Callable[[str], str]) -> str:
@@ -110,9 +114,17 @@ def _raised(match: re.Match[str], hold: Callable[[Formula], str], plain: Callabl
     if any(re.match(r"\[|\(?note", text) for text in inside):
         return base + rest
     if not base or (len(base) > 3 and base.isalpha() and not base.isupper()):
-        return base + "".join(("^" if mark == SUP else "_") + f"{{{text}}}" for (mark, _), text in zip(parts, inside, strict=True)) + rest
+        return (
+            base
+            + "".join(
+                ("^" if mark == SUP else "_") + f"{{{text}}}" for (mark, _), text in zip(parts, inside, strict=True)
+            )
+            + rest
+        )
     scripts = "".join(
-        ("^" if mark == SUP else "_") + f"{{{_typed(text)}}}" for (mark, _), text in zip(parts, inside, strict=True) if text
+        ("^" if mark == SUP else "_") + f"{{{_typed(text)}}}"
+        for (mark, _), text in zip(parts, inside, strict=True)
+        if text
     )
     if base in ")]}|":
         return base + scripts + rest
@@ -137,7 +149,9 @@ def clean(tex: str) -> str:
             tex = pair[2].strip()
         tex = re.sub(r"(?<!\\)\$([^$]*)(?<!\\)\$", r"\\(\1\\)", tex)
         tex = re.sub(r"(?<!\\)\$", r"\\$", tex)
-    if (pair := re.fullmatch(r"\\\((.*)\\\)|\\\[(.*)\\\]", tex, re.S)) is not None and not re.search(r"\\[()\[\]]", pair[1] or pair[2] or ""):
+    if (pair := re.fullmatch(r"\\\((.*)\\\)|\\\[(.*)\\\]", tex, re.S)) is not None and not re.search(
+        r"\\[()\[\]]", pair[1] or pair[2] or ""
+    ):
         tex = (pair[1] or pair[2] or "").strip()
     return tex
 

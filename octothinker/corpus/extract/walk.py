@@ -17,6 +17,7 @@ from octothinker.corpus.extract.blocks import (
     ROLES,
     SAFE,
     Block,
+    aside_of_prose,
     furniture,
     hidden,
     kept,
@@ -24,14 +25,15 @@ from octothinker.corpus.extract.blocks import (
 )
 from octothinker.corpus.extract.dom import Node, parse
 from octothinker.corpus.extract.grid import grid
-from octothinker.corpus.extract.page import Formula, Limits, Page, PageError, check_depth, decode
+from octothinker.corpus.extract.page import Formula, Limits, Page, PageError, check_depth, decode, names
 from octothinker.corpus.extract.texts import END, HOLD, SHUT, SUB, SUP, TOKEN, as_text, configured, mathematics
 
-BLOCKS = set(
-    ["p", "div", "section", "article", "main", "header", "aside", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "pre", "blockquote", "table", "figure", "figcaption", "address", "details", "summary", "fieldset", "form", "legend", "hgroup", "tr", "td", "th", "tbody", "thead", "tfoot", "caption", "center", "dir", "menu", "hr", "body"]
+BLOCKS = names(
+    "p div section article main header aside h1 h2 h3 h4 h5 h6 ul ol li dl dt dd pre blockquote table figure figcaption address "
+    "details summary fieldset form legend hgroup tr td th tbody thead tfoot caption center dir menu hr body"
 )
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-LOOKED_AT = {"span", "div", "p", "table", "ul", "ol", "li", "section", "a", "aside", "header", "td", "dl", "form", "sup", "em", "code", "center", "tr"}
+LOOKED_AT = names("span div p table ul ol li section a aside header td dl form sup em code center tr")
 """Elements whose class, id and style are read; on others they say nothing that we use."""
 CODE = "\ufdd5"
 CODES = re.compile(f"{CODE}(\\d+){END}")
@@ -67,7 +69,8 @@ def extract(html: str | bytes, url: str = "", limits: Limits | None = None, char
 
 
 XHTML = re.compile(r"<\?xml|<!DOCTYPE[^>]*XHTML|<html[^>]*xmlns=", re.I)
-SELF_CLOSED = re.compile(r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)\b)([a-zA-Z][\w:.-]*)((?:\s[^<>]*)?)/>")
+VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
+SELF_CLOSED = re.compile(rf"<(?!(?:{VOID})\b)([a-zA-Z][\w:.-]*)((?:\s[^<>]*)?)/>")
 
 
 def closed(html: str) -> str:
@@ -139,8 +142,10 @@ class _Walk:
     def dropped(self, node: Node, tag: str, given: dict[str, str | None]) -> bool:
         if hidden(given) or (given.get("role") in ROLES and tag != "form"):
             return True
-        names = given.get("class")
-        if (names and furniture(names)) or ((name := given.get("id")) and furniture(name)):
+        classes = given.get("class")
+        if (classes and furniture(classes)) or ((name := given.get("id")) and furniture(name)):
+            if classes and aside_of_prose(node, classes):
+                return False
             return tag == "a" or len(node.text(deep=True) or "") < SAFE * self.whole
         return tag == "header" and given.get("role") == "banner"
 
@@ -208,13 +213,14 @@ class _Walk:
         if node.css_first("a") is not None:
             if node.css_first("a[href^='#']") is None:
                 self.children(node, depth)
-            return None
+            return
         text = node.text(deep=True) or ""
-        if len(text) > 60 or not text.strip():
-            return self.children(node, depth)
-        self.inline.append(SUP if node.tag == "sup" else SUB)
+        short = len(text) <= 60 and bool(text.strip())
+        if short:
+            self.inline.append(SUP if node.tag == "sup" else SUB)
         self.children(node, depth)
-        self.inline.append(SHUT)
+        if short:
+            self.inline.append(SHUT)
 
     def table(self, node: Node, given: dict[str, str | None], depth: int) -> None:
         self.flush()
@@ -249,7 +255,7 @@ class _Walk:
         if found is not None:
             self.formula(found._replace(display=found.display or bool(self.shown)))
 
-    def ruby(self, node: Node, given: dict[str, str | None], depth: int) -> None:
+    def nothing(self, node: Node, given: dict[str, str | None], depth: int) -> None:
         return None
 
     def noscript(self, node: Node, given: dict[str, str | None], depth: int) -> None:
@@ -279,7 +285,9 @@ class _Walk:
         if CODE in text:
             text = CODES.sub(lambda m: self.codes[int(m[1])].strip("`").strip(), text)
         if SUP in text or SUB in text:
-            text = re.sub(f"([{SUP}{SUB}])([^{SHUT}]*){SHUT}", lambda m: ("^" if m[1] == SUP else "_") + f"{{{m[2]}}}", text)
+            text = re.sub(
+                f"([{SUP}{SUB}])([^{SHUT}]*){SHUT}", lambda m: ("^" if m[1] == SUP else "_") + f"{{{m[2]}}}", text
+            )
         return text.replace(BREAK, "\n")
 
     def finish(self) -> str:
@@ -324,10 +332,16 @@ class _Walk:
 
 FORMULA_TAGS = {"math", "mml:math", "m:math", "script", "mjx-container", "tex-math", "math-renderer", "x-equation"}
 HANDLERS: dict[str, Callable[[_Walk, Node, dict[str, str | None], int], None]] = {
-    "a": _Walk.link, "li": _Walk.item, "pre": _Walk.preformatted, "listing": _Walk.preformatted, "table": _Walk.table,
+    **dict.fromkeys(("rt", "rp", "svg"), _Walk.nothing),
+    "a": _Walk.link,
+    "li": _Walk.item,
+    "table": _Walk.table,
+    "br": _Walk.line_break,
+    "img": _Walk.image,
+    "noscript": _Walk.noscript,
+    **dict.fromkeys(("pre", "listing"), _Walk.preformatted),
     **dict.fromkeys(("code", "tt", "kbd", "samp"), _Walk.code),
     **dict.fromkeys(("sup", "sub"), _Walk.raised),
     **dict.fromkeys(("ul", "ol"), _Walk.listing),
     **dict.fromkeys(HEADINGS, _Walk.heading),
-    "br": _Walk.line_break, "img": _Walk.image, "rt": _Walk.ruby, "rp": _Walk.ruby, "noscript": _Walk.noscript, "svg": _Walk.ruby,
 }

@@ -35,6 +35,7 @@ def main() -> None:
     limit_memory(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent closes the socket
     link = Connection(int(sys.argv[1]))
+    link.send_bytes(b'{"ready": true}')
     while True:
         try:
             request = link.recv_bytes()
