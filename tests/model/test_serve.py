@@ -1,0 +1,140 @@
+"""A model of ours behind the OpenAI interface, asked by our own clients over HTTP."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from octothinker.config import ModelConfig
+from octothinker.corpus.llm import LLM, Ask, Client
+from octothinker.model.engine import Engine, Request
+from octothinker.model.hf import save_model
+from octothinker.model.llama import Llama
+from octothinker.model.serve import Serving
+from octothinker.model.server import Characters, Server
+from octothinker.model.tokenizer import Tokenizer
+
+CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    from octothinker.model.tokenizer import train_tokenizer
+
+    plain = train_tokenizer(["user: Is 12 + 30 = 42?\nassistant: Yes, it is 42. "] * 3, 300)
+    tokenizer = Tokenizer({**plain._files, "chat_template.jinja": CHAT})
+    torch.manual_seed(0)
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_layers": 2,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "head_dim": 8,
+    }
+    model = Llama(ModelConfig(vocab_size=tokenizer.vocab_size, max_position=256, **shape))  # type: ignore[arg-type]
+    folder = tmp_path_factory.mktemp("tiny")
+    save_model(folder, model, tokenizer)
+    engine = Engine(model, Tokenizer.load(folder))
+    engine.folder = folder  # type: ignore[attr-defined]
+    return engine
+
+
+@pytest.fixture(scope="module")
+def serving(engine: Engine) -> Iterator[Serving]:
+    with Serving(engine, "tiny", batch=4) as serving:
+        threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield serving
+        serving.shutdown()
+
+
+def post(url: str, body: Any) -> tuple[int, Any]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_the_engine_answers_through_http_as_it_does_here(engine: Engine, serving: Serving) -> None:
+    texts = ["Is 1", "Yes, it", "42 = 30 +", "a", "b", "c"]
+    asks = [Request(prompt=Characters().encode(t), max_tokens=8, n=2, temperature=1.0, seed=7) for t in texts]
+    found = Server(serving.url, "tiny", workers=6).generate(asks)
+    here = engine.generate(
+        [Request(prompt=engine.tokenizer.encode(t), max_tokens=8, n=2, temperature=1.0, seed=7) for t in texts]
+    )
+    assert [[c.text for c in group] for group in found] == [[c.text for c in group] for group in here]
+
+
+def test_a_chat_through_the_corpus_client(engine: Engine, serving: Serving, tmp_path: Path) -> None:
+    llm = LLM(model="tiny", url=serving.url, cache=str(tmp_path), max_tokens=6, concurrency=3)
+    prompts = [f"Is {n} + 1 = 12?" for n in range(5)]
+    with Client(llm, tmp_path / "out") as client:
+        client.start(map(Ask, prompts))
+        found = [answer for _, [answer] in client.answers((p, [Ask(p)]) for p in prompts)]
+    chats = [engine.tokenizer.encode(engine.tokenizer.chat([{"role": "user", "content": p}])) for p in prompts]
+    here = engine.generate([Request(prompt=chat, max_tokens=6, temperature=0.0) for chat in chats])
+    assert [answer.text for answer in found] == [group[0].text for group in here]
+    assert [answer.tokens_in for answer in found] == [len(chat) for chat in chats]
+    assert client.spent.tokens_out == sum(len(group[0].tokens) for group in here)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ({"messages": []}, 400, "messages: a list"),
+        ({"messages": [{"role": "user", "content": ["parts"]}]}, 400, "messages: a list"),
+        ({"messages": [{"role": "user", "content": "x" * 600}]}, 400, "over the context of 256"),
+        ({"messages": [{"role": "user", "content": "x"}], "max_tokens": 250}, 400, "over the context of 256"),
+        ({"messages": [{"role": "user", "content": "x"}], "max_tokens": True}, 400, "max_tokens=True"),
+        ({"messages": [{"role": "user", "content": "x"}], "temperature": -1}, 400, "temperature=-1"),
+        ({"messages": [{"role": "user", "content": "x"}], "n": 10**9}, 400, "n=1000000000"),
+        ({"messages": [{"role": "user", "content": "x"}], "stop": 7}, 400, "stop: a text"),
+        ({"messages": [{"role": "user", "content": "x"}], "stream": True}, 400, "stream: not offered"),
+        ({"messages": [{"role": "user", "content": "x"}], "model": "other"}, 404, "'tiny'"),
+        (b"[1", 400, "Expecting"),
+        (b"[" * 100_000, 400, "recursion"),
+        (b"[]", 400, "no JSON object"),
+    ],
+)
+def test_what_cannot_be_served_is_said_and_the_server_lives(serving: Serving, body: Any, code: int, said: str) -> None:
+    found, answer = post(f"{serving.url}/chat/completions", body)
+    assert found == code and said in answer["error"]["message"]
+    good, _ = post(f"{serving.url}/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1})
+    assert good == 200
+
+
+def test_the_rest_of_the_interface(serving: Serving) -> None:
+    with urllib.request.urlopen(f"{serving.url}/models", timeout=60) as answer:
+        assert json.load(answer)["data"][0]["id"] == "tiny"
+    assert post(f"{serving.url}/embeddings", {"model": "tiny"})[0] == 404
+    code, answer = post(f"{serving.url}/completions", {"prompt": "Is 12", "max_tokens": 4, "temperature": 0, "seed": 3})
+    assert code == 200 and answer["usage"]["completion_tokens"] <= 4 and answer["choices"][0]["index"] == 0
+
+
+@pytest.mark.slow
+def test_octo_serve_as_a_user_types_it(engine: Engine) -> None:
+    folder = engine.folder  # type: ignore[attr-defined]
+    command = [sys.executable, "-m", "octothinker", "serve", str(folder), "--port", "0", "--threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith(f"Serving {folder.name} at http://127.0.0.1:")
+            server = Server.at(line.split()[3])
+            assert server is not None
+            [[completion]] = server.generate([Request(prompt=Characters().encode("Is"), max_tokens=3)])
+            assert len(completion.tokens) <= 3
+        finally:
+            process.terminate()
