@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from octothinker.cli import bench, experiments, measure, models, serve, single
+from octothinker.cli import bench, corpus, experiments, measure, models, serve, single
 from octothinker.stage import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from octothinker.typed import ConfigError
 
@@ -36,6 +36,7 @@ app.command(rich_help_panel=EXPERIMENT)(experiments.status)
 app.command(rich_help_panel=EXPERIMENT)(experiments.report)
 app.command(rich_help_panel=EXPERIMENT)(experiments.track)
 app.command(rich_help_panel=EXPERIMENT)(experiments.recipes)
+app.add_typer(corpus.app, name="corpus", rich_help_panel=EXPERIMENT)
 app.command(rich_help_panel=ALONE)(single.midtrain)
 app.command(rich_help_panel=ALONE)(single.rl)
 app.command("eval", rich_help_panel=ALONE)(measure.evaluate)

@@ -65,12 +65,16 @@ def find_clusters(config: Dedup, folder: Path) -> tuple[Array, Array]:
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     exact = np.concatenate([np.load(file) for file in sorted(folder.glob("*.exact.npy"))])
     clusters = Clusters(int(starts[-1]))
-    keys = exact[:, 0] ^ (exact[:, 1] << np.uint64(1))  # 64 of 128 bits: documents of 1e8 collide with probability .0003
+    keys = exact[:, 0] ^ (
+        exact[:, 1] << np.uint64(1)
+    )  # 64 of 128 bits: documents of 1e8 collide with probability .0003
     clusters.join_equal(keys, np.arange(len(keys)))
     same = clusters.roots().copy()
     rows = _rows(parts, starts)
     alone = np.flatnonzero(same == np.arange(len(same)))
-    blank = np.concatenate([(rows(alone[i : i + 100_000]) == 0xFFFFFFFF).all(axis=1) for i in range(0, len(alone), 100_000)])
+    blank = np.concatenate(
+        [(rows(alone[i : i + 100_000]) == 0xFFFFFFFF).all(axis=1) for i in range(0, len(alone), 100_000)]
+    )
     cluster(rows, alone[~blank], clusters, config.bands, config.rows, config.threshold)
     return same, clusters.roots()
 

@@ -1,7 +1,7 @@
 """The shards for other trainers: datatrove's `.ds` (nanotron) and Megatron's `.bin`/`.idx`. The same token bytes, other tables.
 
-    shards ─> NAME.ds, NAME.ds.index (uint64 ends of documents), NAME.ds.metadata        datatrove 0.10
-    shards ─> NAME.bin, NAME.idx     (MMIDIDX, version 1)                                Megatron-LM, megatron-core
+shards ─> NAME.ds, NAME.ds.index (uint64 ends of documents), NAME.ds.metadata        datatrove 0.10
+shards ─> NAME.bin, NAME.idx     (MMIDIDX, version 1)                                Megatron-LM, megatron-core
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def _ds(data: Path, ready: Shards, ends: np.ndarray[Any, Any], tokenizer: str) -
 def _idx(data: Path, ready: Shards, ends: np.ndarray[Any, Any]) -> list[Path]:
     """Header, type, numbers of sequences and documents, then lengths (int32), byte offsets (int64), document borders (int64)."""
     kind = ready.manifest["dtype"]
-    check(kind == "uint16" or ready.manifest["vocab_size"] < 1 << 31, "export: token ids over 2^31 have no Megatron type")
+    check(
+        kind == "uint16" or ready.manifest["vocab_size"] < 1 << 31, "export: token ids over 2^31 have no Megatron type"
+    )
     lengths = np.diff(ends, prepend=0)
     check(int(lengths.max()) < 1 << 31, "export: a document of over 2^31 tokens has no place in a Megatron index")
     offsets = (ends - lengths) * np.dtype(DTYPES[kind]).itemsize

@@ -63,7 +63,9 @@ def documents(path: Path, position: Position | None = None) -> Iterator[Document
     for row in read(path, position or Position()):
         fields = row.fields
         if not (isinstance(fields.get("text"), str) and isinstance(fields.get("id"), str)):
-            raise ConfigError(f"{row.where}: a document has a `text` and an `id`, this has {', '.join(fields) or 'nothing'}")
+            raise ConfigError(
+                f"{row.where}: a document has a `text` and an `id`, this has {', '.join(fields) or 'nothing'}"
+            )
         metadata = fields.get("metadata") or {}
         yield Document(text=fields["text"], id=fields["id"], metadata=metadata)
 
@@ -113,6 +115,9 @@ def note_kept(ledger: Ledger, document: Document, before: str) -> None:
     for table in ("source", "year"):
         if metadata.get(table) not in (None, ""):
             ledger.count(table, metadata[table])
+    formulas = metadata.get("formulas")
+    for kind, number in formulas.items() if isinstance(formulas, dict) else ():
+        ledger.count("formulas", kind, number)
     if isinstance(metadata.get("score"), (int, float)):
         ledger.count("score", score_band(metadata["score"]))
 
@@ -175,7 +180,9 @@ def run_tasks(steps: Sequence[PipelineStep], tasks: int, out: Path, engine: Engi
         _run_here(executor, tasks, engine.workers or _cores(), out)
     left = executor.get_incomplete_ranks(range(tasks))
     if left:
-        raise RuntimeError(f"{len(left)} of {tasks} tasks failed (task {left[0]} first): {_last_error(out / logs, left[0])}")
+        raise RuntimeError(
+            f"{len(left)} of {tasks} tasks failed (task {left[0]} first): {_last_error(out / logs, left[0])}"
+        )
 
 
 def _cores() -> int:
@@ -242,7 +249,9 @@ def _slurm(steps: Sequence[PipelineStep], tasks: int, out: Path, engine: Engine,
         raise ConfigError(f"engine.executor='slurm': {error.filename} is not here; run this on a login node") from error
     progress = Progress(out, tasks, "shards")
     while executor.job_id not in (None, -1):
-        listed = subprocess.run(["squeue", "-h", "-j", str(executor.job_id)], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["squeue", "-h", "-j", str(executor.job_id)], capture_output=True, text=True, check=False
+        )
         progress.update(tasks - len(executor.get_incomplete_ranks(range(tasks))))
         if not listed.stdout.strip():  # an array that is over is listed no more
             break

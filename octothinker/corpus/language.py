@@ -1,6 +1,6 @@
 """Which language a page is in, judged without its formulas: TeX, code and digits make a classifier doubt English.
 
-    text ─ plain() ─> prose ─ lid.176 ─> (language, probability) ─> kept, or `not_<language>` / `language_unsure`
+text ─ plain() ─> prose ─ lid.176 ─> (language, probability) ─> kept, or `not_<language>` / `language_unsure`
 """
 
 from __future__ import annotations

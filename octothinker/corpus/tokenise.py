@@ -112,7 +112,13 @@ def tokenise_stage(config: Tokenise, inputs: dict[str, Path], out: Path) -> dict
                 ledger.count(f"tokens by {table}", value, int(tokens[index]))
     ledger.save(out / LEDGER)
     checked = encode.checked if isinstance(encode, FastTokenizer) else 0
-    return {**ledger.result(), "tokens": manifest["tokens"], "sha256": manifest["sha256"], "encoder": name, "checked": checked}
+    return {
+        **ledger.result(),
+        "tokens": manifest["tokens"],
+        "sha256": manifest["sha256"],
+        "encoder": name,
+        "checked": checked,
+    }
 
 
 def _label(metadata: dict[str, Any]) -> tuple[str, ...]:

@@ -136,7 +136,9 @@ def adopt_shards(source: Path, tokenizer_hash: str, out: Path) -> dict[str, Any]
     """
     ready = Shards.open(source)
     if ready.tokenizer != tokenizer_hash:
-        raise ConfigError(f"{source}: these shards were made with another tokenizer than the model's; name the documents")
+        raise ConfigError(
+            f"{source}: these shards were made with another tokenizer than the model's; name the documents"
+        )
     for name in [*(entry["name"] for entry in ready.manifest["files"]), MANIFEST]:
         (out / name).unlink(missing_ok=True)
         try:

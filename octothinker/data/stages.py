@@ -42,7 +42,7 @@ def content_of(where: str, spec: Source | Problems) -> dict[str, Any]:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _check_unchanged(name: str, planned: dict[str, Any], found: dict[str, Any]) -> None:
+def check_unchanged(name: str, planned: dict[str, Any], found: dict[str, Any]) -> None:
     """The stage's key was made from `planned`: other data under that key would pass for it ever after."""
     if planned != found:
         raise ConfigError(f"{name}: changed after the run was planned; start the run again")
@@ -99,7 +99,7 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
 
     def documents() -> Iterator[str]:
         for name, source, planned in zip(config.sources, config.sources.values(), config.content, strict=True):
-            _check_unchanged(f"sources.{name}", planned, content_of(f"sources.{name}", source))
+            check_unchanged(f"sources.{name}", planned, content_of(f"sources.{name}", source))
             yield from islice(texts(source), config.max_documents)
 
     tokenizer = train_tokenizer(documents(), config.vocab_size)
@@ -110,7 +110,7 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
 @version(1)
 def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `tokenizer`, a folder. Writes a folder that Shards.open reads; a killed writer's rest is written anew."""
-    _check_unchanged("source", config.content, content_of("source", config.source))
+    check_unchanged("source", config.content, content_of("source", config.source))
     position, tokenizer = Position(), Tokenizer.load(inputs["tokenizer"])
     if "shards" in config.content:
         manifest = adopt_shards(Path(config.source.path or ""), tokenizer.hash, out)
@@ -122,7 +122,7 @@ def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[
 @version(1)
 def problems_stage(config: ProblemsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """Writes problems.jsonl with rows {"id", "question", "answer", "level"}."""
-    _check_unchanged("problems", config.content, content_of("problems", config.problems))
+    check_unchanged("problems", config.content, content_of("problems", config.problems))
     problems = read_problems(config.problems)
     lines = [json.dumps(dataclasses.asdict(problem), ensure_ascii=False) + "\n" for problem in problems]
     write_text(out / "problems.jsonl", "".join(lines))
