@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -15,12 +16,23 @@ from rich.table import Table
 from octothinker.cli.common import console
 from octothinker.cli.units import amount
 from octothinker.stage import EXIT_FAILED, EXIT_OK
+from octothinker.typed import check
 
 UNITS = {"bf16": "GFLOP/s", "fp32": "GFLOP/s", "bandwidth": "GB/s"}
 
 Works = Annotated[
     list[str] | None,
     typer.Argument(metavar="[WORK]...", help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano. Default: all."),
+]
+Pages = Annotated[
+    Path | None,
+    typer.Option(
+        "--pages", metavar="FILE", help="For classifier: pages with `url` and `text`, of octo corpus extract."
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE", help="For classifier: rows of `url`, `label` and `source` (site)."),
 ]
 
 
@@ -41,6 +53,8 @@ def bench(
     vllm_python: Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")] = (
         ".venv-vllm/bin/python"
     ),
+    pages: Pages = None,
+    labels: Labels = None,
 ) -> None:
     """Our speed side by side with transformers, TRL and vLLM, and the floor that the machine sets.
 
@@ -54,6 +68,7 @@ def bench(
       octo bench nano                      octo run nano, whole, by the clock
       octo bench --json > bench.json
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
+      octo bench classifier --pages pages.jsonl --labels index.jsonl
     """
     from octothinker.bench import compare, floors, machine
     from octothinker.bench import works as known
@@ -64,6 +79,9 @@ def bench(
     def say(text: str) -> None:
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
+    if "classifier" in (works or []):
+        classifier(list(works or []), pages, labels, as_json, say)
+        return
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])
@@ -92,6 +110,35 @@ def bench(
     else:
         table(console(), rows, here)
     raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+def classifier(
+    works: list[str], pages: Path | None, labels: Path | None, as_json: bool, say: Callable[[str], None]
+) -> None:
+    """`octo bench classifier`: no speed, so it has its own table."""
+    from octothinker.bench.classifier import compare
+    from octothinker.corpus.classify import Classifier
+
+    check(works == ["classifier"], "octo bench classifier: measured alone")
+    check(pages is not None, "octo bench classifier: name the pages with --pages, and --labels where they have none")
+    rows = compare(cast(Path, pages), labels, Classifier(), say)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    screen, shown = console(), Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("classifier", "split", "F1", "reach", "precision", "recall", "calibration error", "threshold"):
+        shown.add_column(column, justify="left" if column in ("classifier", "split") else "right")
+    for row in rows:
+        numbers = (row["held_out"]["f1"], row["reach"], row["held_out"]["precision"], row["held_out"]["recall"])
+        cells = ["" if n is None else f"{n:.3f}" for n in (*numbers, row["ece"])]
+        shown.add_row(row["preparation"], row["split"], *cells, f"{row['threshold']:g}")
+    screen.print(shown)
+    best = rows[0]
+    sites = ", ".join(f"{name} {site['right']}/{site['documents']}" for name, site in best["sites"].items())
+    screen.print(
+        f"right by site (symbols, split by site, at {best['threshold']:g}): {sites}", markup=False, soft_wrap=True
+    )
+    screen.print(f"that threshold: {best['reason']}", markup=False, soft_wrap=True)
 
 
 def table(screen: Console, rows: list[dict[str, Any]], here: str) -> None:
