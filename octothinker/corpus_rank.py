@@ -96,7 +96,8 @@ def ranking(folder: Path) -> list[Ranked]:
     ranked = []
     for set_name, mode in modes:
         tallies = {
-            key: tally(row for row in rows if (row["set"], row["mode"]) == (set_name, mode)) for key, rows in answers.items()
+            key: tally(row for row in rows if (row["set"], row["mode"]) == (set_name, mode))
+            for key, rows in answers.items()
         }
         entries = [_entry(name, set_name, mode, seeds, tallies, losses.get(name, [])) for name in names]
         found = [entry for entry in entries if entry is not None]

@@ -24,6 +24,11 @@ Works = Annotated[
     list[str] | None,
     typer.Argument(metavar="[WORK]...", help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano. Default: all."),
 ]
+Documents = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")]
+Vllm = Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")]
+Smollm2 = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
+]
 Pages = Annotated[
     Path | None,
     typer.Option(
@@ -47,12 +52,11 @@ def bench(
         list[str] | None,
         typer.Option(metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
     ] = None,
-    smollm2: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
-    ] = None,
-    vllm_python: Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")] = (
-        ".venv-vllm/bin/python"
-    ),
+    smollm2: Smollm2 = None,
+    vllm_python: Vllm = ".venv-vllm/bin/python",
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: folder with benchmarks.")] = None,
+    documents: Documents = None,
+    tokenizer: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: a tokenizer's folder.")] = None,
     pages: Pages = None,
     labels: Labels = None,
 ) -> None:
@@ -67,6 +71,7 @@ def bench(
       octo bench peak --threads 1
       octo bench nano                      octo run nano, whole, by the clock
       octo bench --json > bench.json
+      octo bench corpus dedup kill --data bench     the corpus's own steps; without names all of them
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
       octo bench classifier --pages pages.jsonl --labels index.jsonl
     """
@@ -79,9 +84,12 @@ def bench(
     def say(text: str) -> None:
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
+    if works and works[0] == "corpus":
+        from octothinker.cli import bench_corpus
+
+        return bench_corpus.run(works[1:], data, documents, tokenizer, smoke, as_json, say)
     if "classifier" in (works or []):
-        classifier(list(works or []), pages, labels, as_json, say)
-        return
+        return classifier(list(works or []), pages, labels, as_json, say)
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])

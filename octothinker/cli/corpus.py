@@ -1,4 +1,4 @@
-"""`octo corpus build | plan | report | rank | export`: from web archives to the shards that mid-training reads."""
+"""`octo corpus build | plan | extract | report | rank | export`: from web archives to the shards that mid-training reads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
+from octothinker.cli import corpus_extract
 from octothinker.cli.common import Only, Out, Set, console, ended, watched
 from octothinker.typed import ConfigError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from octothinker.corpus.recipe import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="Web archives to training shards, measured at every step.")
+app.command("extract")(corpus_extract.extract)
 
 Recipe = Annotated[str, typer.Argument(metavar="CORPUS", help="CORPUS.py[:function], corpus.json, or a recipe's name.")]
 Arg = Annotated[

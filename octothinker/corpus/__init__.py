@@ -1,0 +1,1 @@
+"""From web archives to training text. Each step reads and writes documents {"id", "text", "metadata"}."""

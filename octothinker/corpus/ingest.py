@@ -38,7 +38,7 @@ class Ingest:
     extraction: Extraction
     shards: int
     drop_limit: float = not_identity(0.95)
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         check(self.shards > 0, "shards must be at least 1")
@@ -97,7 +97,7 @@ class Rows(PipelineStep):
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         yield from data or ()
         for name, source in self.sources.items():
-            render, needed = renderer(source)
+            render, _ = renderer(source)
             for row in share(source, rank, world_size):
                 text = render(row)
                 yield document_of(row, text, name)

@@ -6,7 +6,6 @@ text ─ plain() ─> prose ─ lid.176 ─> (language, probability) ─> kept, 
 from __future__ import annotations
 
 import importlib.util
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,15 @@ from typing import Any
 from datatrove.data import Document
 
 from octothinker.corpus.config import Language
+from octothinker.corpus.extract.plain import strip_formulas
 from octothinker.corpus.flow import sift
 from octothinker.typed import ConfigError, version
 
-_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]{1,400}\$|\\\(.*?\\\)|\\\[.*?\\\]|```.*?```|`[^`\n]*`", re.DOTALL)
-_COMMAND = re.compile(r"\\[A-Za-z]+|https?://\S+")
-_NO_LETTER = re.compile(r"[^\w'’-]+|[\d_]+", re.UNICODE)
-
 
 def plain(text: str, characters: int) -> str:
-    """The first `characters` of a text without formulas, code, TeX commands, addresses, digits and punctuation, on one line."""
+    """The first `characters` of the prose of a text, on one line."""
     # Four times as much is enough to find that much prose in, and bounds the work on a page of megabytes.
-    text = _COMMAND.sub(" ", _FORMULA.sub(" ", text[: 4 * characters]))
-    return _NO_LETTER.sub(" ", text)[:characters].strip()
+    return strip_formulas(text[: 4 * characters])[:characters].strip()
 
 
 def model_file(path: str) -> Path:

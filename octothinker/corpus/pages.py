@@ -21,7 +21,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from octothinker.corpus.config import Language
 from octothinker.corpus.extract import Limits, plain_text
-from octothinker.corpus.extract.page import decode
+from octothinker.corpus.extract.page import PageError, decode
 from octothinker.corpus.extract.pool import extract_all
 from octothinker.corpus.language import LanguageJudge
 from octothinker.corpus.read import RawPage, Reader
@@ -50,15 +50,20 @@ class Extraction:
     """The limits of a page, and the language it must be in to be worth extracting."""
 
     limits: Limits = field(default_factory=Limits)
-    recall: Language | None = Language(minimum=0.2, characters=1500)
-    """The first pass; None: every page is extracted."""
+    recall: Language | None = field(default_factory=lambda: Language(minimum=0.5, characters=1500))
+    """The first pass drops what is in another language for sure (`minimum`); None: every page is extracted."""
 
 
 def content_of_pages(web: Web) -> dict[str, Any]:
     """What the pages are, wherever they lie: checksums of files here, names and sizes of what lies elsewhere."""
     files = Reader(web.path, web.field).files
     named = {str(Path(name).name): sha256(Path(name)) if Path(name).is_file() else size for name, size in files.items()}
-    return {"files": digest([sorted(map(str, named.items()))]), "count": len(files), "field": web.field, "year": web.year}
+    return {
+        "files": digest([sorted(map(str, named.items()))]),
+        "count": len(files),
+        "field": web.field,
+        "year": web.year,
+    }
 
 
 class WebPages(PipelineStep):
@@ -99,16 +104,26 @@ class WebPages(PipelineStep):
                 yield _document(result.raw, name, web, "", {GIVEN_UP: result.reason, "detail": result.detail[:200]})
             else:
                 kinds = dict(sorted(Counter(formula.kind for formula in result.page.formulas).items()))
-                yield _document(result.raw, name, web, result.page.text, {"title": result.page.title, "formulas": kinds})
+                yield _document(
+                    result.raw, name, web, result.page.text, {"title": result.page.title, "formulas": kinds}
+                )
         yield from gone
 
     def _foreign(self, raw: RawPage) -> str | None:
         """Why the first pass gives a page up. Only a language that is found counts: extraction may find more text."""
         if self.language is None or len(raw.html) > self.extraction.limits.bytes:
             return None
-        language, probability = self.language.detect(plain_text(decode(raw.html, raw.charset)))
+        try:
+            text = plain_text(decode(raw.html, raw.charset), self.extraction.limits)
+        except PageError:  # extraction will say the same, and count it
+            return None
+        language, probability = self.language.detect(text)
         config = self.language.config
-        return f"not_{'_'.join(config.keep)}" if language and language not in config.keep and probability >= 0.5 else None
+        return (
+            f"not_{'_'.join(config.keep)}"
+            if language and language not in config.keep and probability >= config.minimum
+            else None
+        )
 
 
 def _document(raw: RawPage, name: str, web: Web, text: str, more: dict[str, Any]) -> Document:
@@ -123,4 +138,6 @@ def _broken(reader: Reader, name: str) -> Iterator[Document]:
         places = reader.samples.get(reason, [])
         for i in range(number):
             where = places[i] if i < len(places) else ""
-            yield Document(text="", id=f"{name}:{reason}:{i}", metadata={GIVEN_UP: reason, "where": where, "source": name})
+            yield Document(
+                text="", id=f"{name}:{reason}:{i}", metadata={GIVEN_UP: reason, "where": where, "source": name}
+            )

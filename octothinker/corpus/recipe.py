@@ -11,7 +11,7 @@ from octothinker.corpus.config import Decontaminate, Dedup, Engine, Filters, Lan
 from octothinker.corpus.pages import Extraction, Web
 from octothinker.corpus.refine import Refine
 from octothinker.corpus.synthesise import Synthesise
-from octothinker.typed import check, not_identity
+from octothinker.typed import check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,20 +27,20 @@ class Corpus:
     extraction: Extraction = field(default_factory=Extraction)
     shards: int = 8
     """Pieces that the documents are cut into, and so tasks of every step; part of what the corpus is."""
-    language: Language | None = Language()
-    filters: Filters | None = Filters()
+    language: Language | None = field(default_factory=Language)
+    filters: Filters | None = field(default_factory=Filters)
     annotate: Annotate | None = None
     """Scores a sample, from which `classifier` learns."""
     classifier: Classifier | None = None
     classify: Classify | None = None
-    dedup: Dedup | None = Dedup()
+    dedup: Dedup | None = field(default_factory=Dedup)
     decontaminate: Decontaminate | None = None
     """Before refinement, and again on what refinement and synthesis wrote."""
     refine: Refine | None = None
     synthesise: Synthesise | None = None
     """Questions and answers from the documents; shards of their own, since a mixture weighs them apart."""
     tokenise: Tokenise | None = None
-    engine: Engine = not_identity(Engine())
+    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
     """What runs the tasks of every step that does not ask a server."""
 
     def __post_init__(self) -> None:
