@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,49 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from octothinker.config import ModelConfig
 from octothinker.corpus.llm import LLM, Ask, Client
 from octothinker.model.engine import Engine, Request
-from octothinker.model.hf import save_model
-from octothinker.model.llama import Llama
 from octothinker.model.serve import Serving
 from octothinker.model.server import Characters, Server
-from octothinker.model.tokenizer import Tokenizer
-
-CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+from tests.served import serve, tiny_engine
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    from octothinker.model.tokenizer import train_tokenizer
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
 
-    plain = train_tokenizer(["user: Is 12 + 30 = 42?\nassistant: Yes, it is 42. "] * 3, 300)
-    tokenizer = Tokenizer({**plain._files, "chat_template.jinja": CHAT})
-    torch.manual_seed(0)
-    shape = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_layers": 2,
-        "num_heads": 4,
-        "num_kv_heads": 2,
-        "head_dim": 8,
-    }
-    model = Llama(ModelConfig(vocab_size=tokenizer.vocab_size, max_position=256, **shape))  # type: ignore[arg-type]
-    folder = tmp_path_factory.mktemp("tiny")
-    save_model(folder, model, tokenizer)
-    engine = Engine(model, Tokenizer.load(folder))
-    engine.folder = folder  # type: ignore[attr-defined]
-    return engine
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Engine:
+    return tiny_engine(folder)
 
 
 @pytest.fixture(scope="module")
 def serving(engine: Engine) -> Iterator[Serving]:
-    with Serving(engine, "tiny", batch=4) as serving:
-        threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with serve(engine) as serving:
         yield serving
-        serving.shutdown()
 
 
 def post(url: str, body: Any) -> tuple[int, Any]:
@@ -124,8 +102,7 @@ def test_the_rest_of_the_interface(serving: Serving) -> None:
 
 
 @pytest.mark.slow
-def test_octo_serve_as_a_user_types_it(engine: Engine) -> None:
-    folder = engine.folder  # type: ignore[attr-defined]
+def test_octo_serve_as_a_user_types_it(engine: Engine, folder: Path) -> None:
     command = [sys.executable, "-m", "octothinker", "serve", str(folder), "--port", "0", "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -138,3 +115,17 @@ def test_octo_serve_as_a_user_types_it(engine: Engine) -> None:
             assert len(completion.tokens) <= 3
         finally:
             process.terminate()
+
+
+@pytest.mark.slow
+def test_smollm2_answers_a_chat(smollm2_folder: Path, tmp_path: Path) -> None:
+    """A real instruction model, through its own chat template: poor at arithmetic, but it speaks English."""
+    from octothinker.model.hf import load_model
+    from octothinker.model.tokenizer import Tokenizer
+
+    engine = Engine(load_model(smollm2_folder), Tokenizer.load(smollm2_folder))
+    with serve(engine, "smollm2") as serving:
+        llm = LLM(model="smollm2", url=serving.url, cache=str(tmp_path), max_tokens=12)
+        with Client(llm, tmp_path / "out") as client:
+            [(_, [answer])] = client.answers([("q", [Ask("What is the capital of France?")])])
+    assert "Paris" in answer.text and answer.tokens_out <= 12
