@@ -51,7 +51,7 @@ def compare(pages: Path, labels: Path | None, config: Classifier, say: Callable[
     for split in ("by site", "by page"):
         for preparation in ("symbols", "paper"):
             say(f"{preparation}, split {split}: {config.folds + 1} models on {len(found)} pages")
-            mine = dataclasses.replace(config, preparation=preparation)  # type: ignore[arg-type]
+            mine = dataclasses.replace(config, preparation=preparation)
             examples = [
                 Example(
                     row["id"],
