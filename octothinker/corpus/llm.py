@@ -251,7 +251,7 @@ class Client:
             while waiting:
                 item, futures = waiting.popleft()
                 yield self._came(item, futures)
-        except BaseException:
+        except (Exception, KeyboardInterrupt, SystemExit):  # a GeneratorExit is no fault
             self._stopped = True  # what waits to be tried again is given up
             raise
         finally:
