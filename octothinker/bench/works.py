@@ -12,7 +12,7 @@ from typing import Any, Literal
 from octothinker.typed import ConfigError, check, suggest
 
 Setting = dict[str, Any]
-ALONE = ("peak", "nano")  # have no peer; run only when asked for
+ALONE = ("peak", "nano", "classifier")  # have no peer; run only when asked for
 
 
 @dataclass(frozen=True, kw_only=True)

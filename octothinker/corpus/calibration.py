@@ -51,20 +51,26 @@ def expected_error(rows: Sequence[dict[str, Any]]) -> float:
 
 
 def choose(rows: Sequence[dict[str, Any]], rule: Rule, min_precision: float, fixed: float) -> tuple[float, str]:
-    """The threshold and, in words, why. Of equals the highest: fewer documents for the same recall."""
+    """The threshold and, in words, why. Of equals the middle one: the farthest from where it goes wrong on either side."""
+
+    def best_of(some: Sequence[dict[str, Any]], *keys: str) -> dict[str, Any]:
+        top = max(tuple(row[key] for key in keys) for row in some)
+        equals = [row for row in some if tuple(row[key] for key in keys) == top]
+        return equals[len(equals) // 2]
+
     if rule == "fixed":
         return fixed, f"{fixed:g}, as configured"
     usable = [row for row in rows if row["precision"] is not None and row["recall"] is not None]
     if not usable:
         return fixed, f"{fixed:g}, as configured: the labels allow no measurement (no positive one, or nothing kept)"
     if rule == "f1":
-        best = max(usable, key=lambda row: (row["f1"], row["threshold"]))
+        best = best_of(usable, "f1")
         return best["threshold"], f"the best F1 ({best['f1']:.3f}) on held-out sites"
     precise = [row for row in usable if row["precision"] >= min_precision]
     if precise:
-        best = max(precise, key=lambda row: (row["recall"], row["threshold"]))
+        best = best_of(precise, "recall", "precision")
         why = f"the most recall ({best['recall']:.3f}) with a precision of at least {min_precision:g}"
         return best["threshold"], f"{why} (it is {best['precision']:.3f}) on held-out sites"
-    best = max(usable, key=lambda row: (row["precision"], row["threshold"]))
+    best = best_of(usable, "precision")
     why = f"no threshold has a precision of {min_precision:g} on held-out sites"
     return best["threshold"], f"{why}; this one comes nearest ({best['precision']:.3f})"

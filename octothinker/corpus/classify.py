@@ -41,7 +41,7 @@ class Classifier:
     positive: float = 3.0
     """Smallest metadata.score of a positive example."""
     preparation: Preparation = "symbols"
-    characters: int = 50_000
+    characters: int = 10_000
     """Of a document that are looked at."""
     dim: int = 64
     lr: float = 0.5

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -181,6 +181,7 @@ class Client:
         """Answers so far, known ones too."""
         self.allowed = 0
         """Failures after which the stage stops."""
+        self._stopped = False
         self._promised = (0, 0)  # tokens (in, out) that the requests under way may cost
         self._failed: Counter[str] = Counter()
         self._lock, self._saved = threading.Lock(), 0.0
@@ -250,6 +251,9 @@ class Client:
             while waiting:
                 item, futures = waiting.popleft()
                 yield self._came(item, futures)
+        except (Exception, KeyboardInterrupt, SystemExit):  # a GeneratorExit is no fault
+            self._stopped = True  # what waits to be tried again is given up
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             self._save()
@@ -306,6 +310,8 @@ class Client:
     def _request(self, again: str | None, tokens_in: int = 0, tokens_out: int = 0) -> None:
         """One request is about to be sent, for the reason `again` when it is not the first. BudgetReached when it may not."""
         with self._lock:
+            if self._stopped:
+                raise CancelledError
             over = self._over(1, self._promised[0] + tokens_in, self._promised[1] + tokens_out)
             if over:
                 raise BudgetReached(

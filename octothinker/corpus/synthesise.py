@@ -80,9 +80,10 @@ class Problem:
 
 
 def parse_questions(text: str, limit: int) -> list[str]:
-    """What stands behind `Question:` at the beginnings of lines, up to the next; without doubles, at most `limit`."""
+    """What stands behind `Question:` at the beginnings of lines, up to the next or a blank line; without doubles, at most
+    `limit`."""
     parts = re.split(r"(?m)^[ \t]*Question:[ \t]*", text)[1:]
-    found = dict.fromkeys(part.strip() for part in parts)
+    found = dict.fromkeys(re.split(r"\n[ \t]*\n", part, maxsplit=1)[0].strip() for part in parts)
     return [question for question in found if 10 <= len(question) <= LONGEST_QUESTION][:limit]
 
 

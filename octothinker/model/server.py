@@ -106,8 +106,8 @@ class Server:
             except Again as error:
                 if attempt == self.tries:
                     raise Failed(error.reason, f"{self.url}: {error}; asked {self.tries} times") from error
-                again(error.reason)
                 time.sleep(min(60.0, max(error.after, pause)))
+                again(error.reason)
                 pause *= 2
         raise AssertionError("not reached")
 

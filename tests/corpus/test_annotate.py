@@ -155,8 +155,8 @@ def test_answers_without_a_score_are_dropped_by_name_and_too_many_stop_the_stage
         assert result["dropped"] == {"unparsed": 2, "unparsed_cut_short": 2} and result["documents"] == 8
         samples = Ledger.load(tmp_path / "out/ledger.json").samples["unparsed"]
         assert samples[0]["answers"] == ["I would say three"]
+        strict = dataclasses.replace(config, max_unparsed=0.3)
         with pytest.raises(DroppedTooMuch, match=r"4 of 12 answers give no score \(max_unparsed=0.3\)"):
-            strict = dataclasses.replace(config, max_unparsed=0.3)
             annotate_stage(strict, {"documents": tmp_path / "in"}, tmp_path / "strict")
         assert len(chat.seen) == 12
 
