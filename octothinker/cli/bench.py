@@ -29,6 +29,9 @@ Vllm = Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that
 Smollm2 = Annotated[
     Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
 ]
+Data = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: folder with benchmarks.")]
+Documents = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")]
+TokenizerOf = Annotated[Path | None, typer.Option("--tokenizer", metavar="DIR", help="corpus: a tokenizer's folder.")]
 Pages = Annotated[
     Path | None,
     typer.Option(
