@@ -24,12 +24,15 @@ Works = Annotated[
     list[str] | None,
     typer.Argument(metavar="[WORK]...", help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano. Default: all."),
 ]
-Documents = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")]
 Vllm = Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")]
 Smollm2 = Annotated[
     Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
 ]
-Data = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: folder with benchmarks.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--setting", metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
+]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="corpus: folder with benchmarks.")]
 Documents = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")]
 TokenizerOf = Annotated[Path | None, typer.Option("--tokenizer", metavar="DIR", help="corpus: a tokenizer's folder.")]
 Pages = Annotated[
@@ -51,15 +54,12 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as data; progress goes to stderr.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds: does everything run?")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Against batch, length and model size instead.")] = False,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
-    ] = None,
+    setting: Setting = None,
     smollm2: Smollm2 = None,
     vllm_python: Vllm = ".venv-vllm/bin/python",
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: folder with benchmarks.")] = None,
+    data: Data = None,
     documents: Documents = None,
-    tokenizer: Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: a tokenizer's folder.")] = None,
+    tokenizer: TokenizerOf = None,
     pages: Pages = None,
     labels: Labels = None,
 ) -> None:
