@@ -161,7 +161,7 @@ def rank(
 
     names: dict[str, Source] = {}
     for path in candidates:
-        name = Path(path.rstrip("/")).name.split(".jsonl")[0].rpartition("/")[2] or path
+        name = Path(path.rstrip("/")).name.split(".jsonl")[0].replace(".", "-")  # a dot would part a --set
         if name in names:
             raise ConfigError(f"two candidates are called {name!r}; rename one")
         names[name] = Source(path=path)

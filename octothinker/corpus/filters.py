@@ -49,7 +49,7 @@ class FilterJudge:
 
     @cached_property
     def repetition(self) -> GopherRepetitionFilter:
-        return GopherRepetitionFilter(language=Words(), top_n_grams=(), dup_n_grams=())  # type: ignore[arg-type]
+        return GopherRepetitionFilter(language=Words(), top_n_grams=(), dup_n_grams=())
 
     def __call__(self, document: Document) -> str | None:
         text, config = document.text, self.config

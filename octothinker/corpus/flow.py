@@ -198,7 +198,7 @@ def _run_here(executor: PipelineExecutor, tasks: int, workers: int, out: Path) -
             copy.deepcopy(executor)._run_for_rank(rank, rank)  # steps have a state: open files, counts
             progress.update(done)
         return
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("fork")  # a new interpreter would import for longer than most tasks take
     with concurrent.futures.ProcessPoolExecutor(
         min(workers, len(left)), context, initializer=_die_with, initargs=(os.getpid(),)
     ) as pool:

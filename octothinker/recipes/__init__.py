@@ -61,7 +61,9 @@ def resolve(spec: str, kind: type[T], names: dict[str, str], args: dict[str, Any
         raise ConfigError(f"{spec}: {error}; it takes {inspect.signature(function)}") from error
     recipe = function(**args)
     if not isinstance(recipe, kind):
-        raise ConfigError(f"{spec} returned {type(recipe).__name__}, not an {kind.__name__}")
+        raise ConfigError(
+            f"{spec} returned {type(recipe).__name__}, not {'an' if kind is Experiment else 'a'} {kind.__name__}"
+        )
     return recipe
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,8 @@ def test_killed_in_every_stage_and_resumed_it_is_the_same_byte_for_byte(
 
 @pytest.mark.slow
 def test_a_step_that_fails_says_so_and_the_rest_waits(built: tuple[Corpus, Path], tmp_path: Path) -> None:
-    corpus, _ = built
+    corpus, out = built
+    shutil.copytree(out, tmp_path / "run")
     strict = dataclasses.replace(corpus, filters=Filters(min_words=10_000), engine=Engine(workers=1))
     outcome = build_corpus(strict, tmp_path / "run", Watcher(), only=["filters"])
     assert outcome.code == 1
@@ -188,8 +190,6 @@ def questions(model: dict[str, str]) -> Decontaminate:
 
 
 def test_keys_follow_content_not_place(model: dict[str, str], tmp_path: Path) -> None:
-    import shutil
-
     keys = [stage.key for stage in expand(find("megamath-web", model))]
     moved = tmp_path / "moved.jsonl"
     shutil.copy(model["pages"], tmp_path / "pages.jsonl")
