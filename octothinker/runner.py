@@ -87,10 +87,16 @@ def run_experiment(
 
 
 class RunRecord:
-    """`experiment.json`, `plan.json` and `run.json` of a run folder."""
+    """`experiment.json` (or the recipe of a corpus), `plan.json` and `run.json` of a run folder."""
 
     def __init__(
-        self, experiment: Experiment, stages: Sequence[Stage], out: Path, argv: Sequence[str], started: float
+        self,
+        recipe: Any,
+        stages: Sequence[Stage],
+        out: Path,
+        argv: Sequence[str],
+        started: float,
+        name: str = "experiment.json",
     ) -> None:
         rows = [
             {
@@ -108,7 +114,7 @@ class RunRecord:
         if self.file.exists() and (out / "plan.json").exists() and read_json(out / "plan.json") == rows:
             self.before = read_json(self.file)["seconds"] or 0.0  # it goes on with the same work: its time counts too
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "experiment.json", to_json(experiment))
+        write_json(out / name, to_json(recipe))
         write_json(out / "plan.json", rows)
         where = Path(__file__).parent
         git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, check=False)
@@ -147,6 +153,9 @@ def run(
             watcher.tick()
             for stage in [s for s, (process, _) in running.items() if process.poll() is not None]:
                 process, began = running.pop(stage)
+                _signal_group(
+                    process, signal.SIGKILL
+                )  # helpers of a stage that was killed would work on beside the next
                 error = None if stage.done(out) else _reason(stage, out, process.returncode)
                 if error:
                     outcome.failed[stage.name] = error

@@ -18,7 +18,7 @@ FLOORS = [
     {"data", "corpus"},
     {"train", "rl", "evals"},
     {"insight", "report"},
-    {"stage", "order", "graph", "plan", "runner", "recipes", "bench", "cli"},
+    {"stage", "order", "graph", "corpus_graph", "corpus_rank", "plan", "runner", "recipes", "bench", "cli"},
 ]
 ANYWHERE = {"__init__", "__main__"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

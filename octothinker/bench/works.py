@@ -12,7 +12,7 @@ from typing import Any, Literal
 from octothinker.typed import ConfigError, check, suggest
 
 Setting = dict[str, Any]
-ALONE = ("peak", "nano", "grading")  # not about a model, or without a peer; run only when asked for
+ALONE = ("peak", "nano", "grading", "classifier")  # not about a model, or without a peer; run only when asked for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from octothinker.cli import bench, corpus, experiments, grade, measure, models, single
+from octothinker.cli import bench, corpus, experiments, grade, measure, models, serve, single
 from octothinker.stage import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from octothinker.typed import ConfigError
 
@@ -36,6 +36,7 @@ app.command(rich_help_panel=EXPERIMENT)(experiments.status)
 app.command(rich_help_panel=EXPERIMENT)(experiments.report)
 app.command(rich_help_panel=EXPERIMENT)(experiments.track)
 app.command(rich_help_panel=EXPERIMENT)(experiments.recipes)
+app.add_typer(corpus.app, name="corpus", rich_help_panel=EXPERIMENT)
 app.command(rich_help_panel=ALONE)(single.midtrain)
 app.command(rich_help_panel=ALONE)(single.rl)
 app.command("eval", rich_help_panel=ALONE)(measure.evaluate)
@@ -45,8 +46,8 @@ app.command(rich_help_panel=MODEL)(grade.grade)
 app.command(rich_help_panel=MODEL)(grade.regrade)
 app.command("import", rich_help_panel=MODEL)(models.import_model)
 app.command(rich_help_panel=MODEL)(models.chat)
+app.command(rich_help_panel=MODEL)(serve.serve)
 app.command(rich_help_panel=MODEL)(bench.bench)
-app.add_typer(corpus.app, name="corpus", rich_help_panel=ALONE)
 
 
 def main() -> None:

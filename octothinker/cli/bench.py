@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.table import Table
 from octothinker.cli.common import console
 from octothinker.cli.units import amount
 from octothinker.stage import EXIT_FAILED, EXIT_OK
+from octothinker.typed import check
 
 UNITS = {"bf16": "GFLOP/s", "fp32": "GFLOP/s", "bandwidth": "GB/s"}
 
@@ -24,6 +26,27 @@ Works = Annotated[
         metavar="[WORK]...",
         help="rollout-nano, midtrain-smollm2-512, grpo, …, peak, nano, grading. Default: all models'.",
     ),
+]
+Vllm = Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")]
+Smollm2 = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--setting", metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
+]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="corpus: folder with benchmarks.")]
+Documents = Annotated[Path | None, typer.Option(metavar="DIR", help="corpus: documents of a step, for real texts.")]
+TokenizerOf = Annotated[Path | None, typer.Option("--tokenizer", metavar="DIR", help="corpus: a tokenizer's folder.")]
+Pages = Annotated[
+    Path | None,
+    typer.Option(
+        "--pages", metavar="FILE", help="For classifier: pages with `url` and `text`, of octo corpus extract."
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE", help="For classifier: rows of `url`, `label` and `source` (site)."),
 ]
 
 
@@ -35,19 +58,14 @@ def bench(
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds: does everything run?")] = False,
     profiled: Annotated[bool, typer.Option("--profile", help="Where our own time goes, by operator; no peer.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Against batch, length and model size instead.")] = False,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A peer's setting, not the fastest of all. Repeat for more."),
-    ] = None,
-    smollm2: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="From `octo import smollm2 DIR`. Default: imported anew.")
-    ] = None,
-    vllm_python: Annotated[str, typer.Option(metavar="PATH", help="Python of the venv that has vLLM.")] = (
-        ".venv-vllm/bin/python"
-    ),
-    pages: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="extraction: real pages too, a WARC or a folder of HTML.")
-    ] = None,
+    setting: Setting = None,
+    smollm2: Smollm2 = None,
+    vllm_python: Vllm = ".venv-vllm/bin/python",
+    data: Data = None,
+    documents: Documents = None,
+    tokenizer: TokenizerOf = None,
+    pages: Pages = None,
+    labels: Labels = None,
 ) -> None:
     """Our speed side by side with transformers, TRL and vLLM, and the floor that the machine sets.
 
@@ -62,8 +80,10 @@ def bench(
       octo bench midtrain-nano-512 grpo-nano --profile
       octo bench grading                   our grader beside math-verify, mathruler and verl's
       octo bench --json > bench.json
+      octo bench corpus dedup kill --data bench     the corpus's own steps; without names all of them
       octo bench extraction --pages crawl.warc.gz   formulas kept by ours and other extractors
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
+      octo bench classifier --pages pages.jsonl --labels index.jsonl
     """
     from octothinker.bench import compare, floors, grading, machine
     from octothinker.bench import works as known
@@ -74,10 +94,16 @@ def bench(
     def say(text: str) -> None:
         errors.print(text, style="dim", markup=False, soft_wrap=True)
 
+    if works and works[0] == "corpus":
+        from octothinker.cli import bench_corpus
+
+        return bench_corpus.run(works[1:], data, documents, tokenizer, smoke, as_json, say)
     if works == ["extraction"]:
         from octothinker.cli import bench_extraction
 
         return bench_extraction.run(pages, smoke, as_json, errors)
+    if "classifier" in (works or []):
+        return classifier(list(works or []), pages, labels, as_json, say)
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
     names = list(works or [])
@@ -114,6 +140,35 @@ def bench(
     else:
         table(console(), rows, here)
     raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+def classifier(
+    works: list[str], pages: Path | None, labels: Path | None, as_json: bool, say: Callable[[str], None]
+) -> None:
+    """`octo bench classifier`: no speed, so it has its own table."""
+    from octothinker.bench.classifier import compare
+    from octothinker.corpus.classify import Classifier
+
+    check(works == ["classifier"], "octo bench classifier: measured alone")
+    check(pages is not None, "octo bench classifier: name the pages with --pages, and --labels where they have none")
+    rows = compare(cast(Path, pages), labels, Classifier(), say)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    screen, shown = console(), Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("classifier", "split", "F1", "reach", "precision", "recall", "calibration error", "threshold"):
+        shown.add_column(column, justify="left" if column in ("classifier", "split") else "right")
+    for row in rows:
+        numbers = (row["held_out"]["f1"], row["reach"], row["held_out"]["precision"], row["held_out"]["recall"])
+        cells = ["" if n is None else f"{n:.3f}" for n in (*numbers, row["ece"])]
+        shown.add_row(row["preparation"], row["split"], *cells, f"{row['threshold']:g}")
+    screen.print(shown)
+    best = rows[0]
+    sites = ", ".join(f"{name} {site['right']}/{site['documents']}" for name, site in best["sites"].items())
+    screen.print(
+        f"right by site (symbols, split by site, at {best['threshold']:g}): {sites}", markup=False, soft_wrap=True
+    )
+    screen.print(f"that threshold: {best['reason']}", markup=False, soft_wrap=True)
 
 
 def table(screen: Console, rows: list[dict[str, Any]], here: str) -> None:

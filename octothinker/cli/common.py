@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from octothinker.stage import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from octothinker.config import Experiment
+    from octothinker.runner import Outcome, Watcher
 
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/NAME.", show_default=False)]
 OneOut = Annotated[Path, typer.Option("--out", help="Run folder; the result lies in its stages/.")]
@@ -52,25 +53,29 @@ def warn_of_slow_bf16(screen: Console, experiment: Experiment) -> None:
             screen.print(f"[dim]{hint}{' '.join(slow)}[/dim]", soft_wrap=True)
 
 
-def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | None = None) -> None:
-    """Run what is missing in `out`, show it, and leave with the exit code that says how it went."""
-    from octothinker.cli import live, tables
-    from octothinker.runner import Watcher, last_lines, run_experiment
+def watched(run: Callable[[Watcher], Outcome]) -> tuple[Console, Outcome]:
+    """Run with what shows progress: live on a terminal, plain lines elsewhere, nothing on ranks above 0."""
+    from octothinker.cli import live
+    from octothinker.runner import Watcher
 
     if os.environ.get("RANK", "0") != "0":
-        raise typer.Exit(run_experiment(experiment, out, Watcher(), only, jobs, sys.argv).code)
+        raise typer.Exit(run(Watcher()).code)
     screen = console()
-    warn_of_slow_bf16(screen, experiment)
     watcher = live.Live(screen) if screen.is_terminal else live.Plain(screen)
     try:
-        outcome = run_experiment(experiment, out, watcher, only, jobs, sys.argv)
+        return screen, run(watcher)
     finally:
         watcher.close()
-    again = f"octo run {out / 'experiment.json'}"
+
+
+def ended(screen: Console, outcome: Outcome, again: str, summary: Callable[[], None]) -> None:
+    """Show how a run ended, and with which command it goes on. Leaves only when it was interrupted."""
+    from octothinker.runner import last_lines
+
     if outcome.code == EXIT_INTERRUPTED:
         screen.print(f"Stopped. What was done is kept; go on with: {again}", soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED)
-    tables.summary(screen, out)
+    summary()
     for name, reason in outcome.failed.items():
         screen.print(f"\n[red]{escape(name)} failed:[/red] {escape(reason)}", soft_wrap=True)
         screen.print(f"[dim]the end of {escape(str(outcome.logs[name]))}:[/dim]", soft_wrap=True)
@@ -79,7 +84,18 @@ def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | 
         screen.print(f"\nNot started, they need what failed: {', '.join(outcome.blocked)}", soft_wrap=True)
     if outcome.failed:
         screen.print(f"\nWhen the cause is mended, go on with: {again}", soft_wrap=True)
-    elif experiment.rl_from and experiment.eval.problems:
+
+
+def go(experiment: Experiment, out: Path, only: Sequence[str] = (), jobs: int | None = None) -> None:
+    """Run what is missing in `out`, show it, and leave with the exit code that says how it went."""
+    from octothinker.cli import tables
+    from octothinker.runner import run_experiment
+
+    if os.environ.get("RANK", "0") == "0":
+        warn_of_slow_bf16(console(), experiment)
+    screen, outcome = watched(lambda watcher: run_experiment(experiment, out, watcher, only, jobs, sys.argv))
+    ended(screen, outcome, f"octo run {out / 'experiment.json'}", lambda: tables.summary(screen, out))
+    if not outcome.failed and experiment.rl_from and experiment.eval.problems:
         from octothinker.report.html import write_report
 
         screen.print(f"\nReport: {write_report(out)}", soft_wrap=True)

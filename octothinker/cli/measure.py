@@ -146,9 +146,9 @@ def contamination(
 
     from octothinker.config import Source
     from octothinker.data.documents import rows
+    from octothinker.data.overlap import Index, find
     from octothinker.data.problems import read_problems
     from octothinker.evals.benchmarks import available, names, problems
-    from octothinker.evals.overlap import Index, find
     from octothinker.records import write_text
 
     wanted = [n.strip() for n in benchmarks.split(",")] if benchmarks else [n for n in names() if available(n, data)]

@@ -14,6 +14,7 @@ from rich.tree import Tree
 from octothinker.cli.live import info, progress, rate
 from octothinker.cli.units import amount, duration, size
 from octothinker.config import Experiment
+from octothinker.corpus_rank import Ranked
 from octothinker.plan import Row, model_shape, total_seconds
 from octothinker.records import read_json
 from octothinker.stage import Stage, running
@@ -118,7 +119,9 @@ def _tree(rows: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
     names = {row["name"] for row in rows}
     below: dict[str | None, list[dict[str, Any]]] = {}
     for row in rows:
-        comes_from = row["inputs"].get("parent") or row["inputs"].get("model")
+        comes_from = next(
+            (row["inputs"][role] for role in ("parent", "model", "documents") if role in row["inputs"]), None
+        )
         below.setdefault(comes_from if comes_from in names else None, []).append(row)
 
     def walk(name: str | None, depth: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -133,7 +136,7 @@ def summary(console: Console, out: Path) -> None:
     """The table at the end of a run: models before and after RL when there was RL, else what each stage gave."""
     experiment = read_json(out / "experiment.json")
     if not experiment["rl_from"] or not experiment["eval"]["problems"]:
-        _results(console, out)
+        results(console, out)
         return
     from octothinker.report.summary import report_json
 
@@ -174,7 +177,7 @@ def summary(console: Console, out: Path) -> None:
     console.print(table)
 
 
-def _results(console: Console, out: Path) -> None:
+def results(console: Console, out: Path) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     measured = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("stage", "time", "result"):
@@ -200,6 +203,10 @@ def _results(console: Console, out: Path) -> None:
         plain = {k: v for k, v in manifest["result"].items() if isinstance(v, (int, float))}
         text = "  ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:.4g}" for k, v in plain.items())
         folder = f"[dim]{escape(str(file.parent))}[/]" if row["kind"] in ("midtrain", "rl", "eval") else ""
+        gone = manifest["result"].get("dropped") or {}
+        if isinstance(gone, dict) and gone:
+            most = sorted(gone.items(), key=lambda item: -item[1])
+            text += "\ndropped: " + ", ".join(f"{reason} {number:,}" for reason, number in most[:6])
         table.add_row(row["name"], duration(manifest["seconds"]), "\n".join(t for t in (escape(text), folder) if t))
         if row["kind"] == "eval":
             results = read_json(file.parent / "results.json")
@@ -247,6 +254,19 @@ def _accuracy(measure: dict[str, Any] | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "?" if value is None else f"{100 * value:.1f}%"
+
+
+def ranking(console: Console, rows: Sequence[Ranked]) -> None:
+    """Candidate sources, the best gain over the control first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("set", "", "source", "accuracy (95%)", "gain over control (95%)"):
+        table.add_column(column, justify="right" if "95" in column else "left")
+    for row in rows:
+        a, g = row.accuracy, row.gain
+        accuracy = f"{100 * a.value:.1f}% ({100 * a.low:.1f} to {100 * a.high:.1f})"
+        gain = f"{100 * g.value:+.1f} ({100 * g.low:+.1f} to {100 * g.high:+.1f})" if g else ""
+        table.add_row(escape(row.set), row.mode, escape(row.source), accuracy, gain)
+    console.print(table)
 
 
 def recipes(console: Console) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -35,7 +36,9 @@ class Encoder(Protocol):
     vocab_size: int
     hash: str
 
-    def encode_batch(self, texts: Sequence[str], /) -> list[list[int]]: ...
+    def encode_batch(self, texts: Sequence[str], /) -> Sequence[Any]:
+        """The ids of each text, as a list or an array."""
+        ...
 
 
 def write_shards(
@@ -116,11 +119,33 @@ def _encode(texts: list[str], tokenizer: Encoder, dtype: np.dtype[Any], ends: ar
     """Token ids of all texts, each followed by eos; appends to `ends`."""
     rows = tokenizer.encode_batch(texts)
     lengths = [len(row) + 1 for row in rows]
-    ids = np.fromiter(chain.from_iterable(chain(row, (tokenizer.eos_id,)) for row in rows), np.int64, sum(lengths))
+    ids, at = np.full(sum(lengths), tokenizer.eos_id, np.int64), 0
+    for row in rows:
+        ids[at : at + len(row)] = row
+        at += len(row) + 1
     if not 0 <= ids.min() <= ids.max() < tokenizer.vocab_size:
         raise ValueError(f"token ids from {ids.min()} to {ids.max()}, but the vocabulary has {tokenizer.vocab_size}")
     ends.extend(list(accumulate(lengths, initial=ends[-1] if ends else 0))[1:])
     return ids.astype(dtype).tobytes()
+
+
+def adopt_shards(source: Path, tokenizer_hash: str, out: Path) -> dict[str, Any]:
+    """Take finished shards over into `out`: linked where that is possible, else copied; returns their manifest.
+
+    ConfigError when another tokenizer made them.
+    """
+    ready = Shards.open(source)
+    if ready.tokenizer != tokenizer_hash:
+        raise ConfigError(
+            f"{source}: these shards were made with another tokenizer than the model's; name the documents"
+        )
+    for name in [*(entry["name"] for entry in ready.manifest["files"]), MANIFEST]:
+        (out / name).unlink(missing_ok=True)
+        try:
+            os.link(source / name, out / name)
+        except OSError:  # another file system
+            shutil.copyfile(source / name, out / name)
+    return ready.manifest
 
 
 def _sync(file: BinaryIO) -> None:

@@ -19,7 +19,7 @@ from octothinker.config import Experiment, Problems, Source
 from octothinker.data.documents import fingerprint, renderer, rows, texts
 from octothinker.data.files import HUB, Position
 from octothinker.data.problems import gradable, read_problems
-from octothinker.data.shards import write_shards
+from octothinker.data.shards import MANIFEST, Shards, adopt_shards, write_shards
 from octothinker.model.tokenizer import Tokenizer, train_tokenizer
 from octothinker.records import write_text
 from octothinker.typed import ConfigError, to_json, version
@@ -32,6 +32,8 @@ def content_of(where: str, spec: Source | Problems) -> dict[str, Any]:
     try:
         if isinstance(spec, Source):
             renderer(spec)
+        if spec.path and (Path(spec.path) / MANIFEST).is_file():
+            return {"shards": Shards.open(Path(spec.path)).sha256}
         if spec.path and not spec.path.startswith(HUB):  # what is wrong with files at hand is said before anything runs
             next(texts(spec), None) if isinstance(spec, Source) else read_problems(spec)
         settings = {key: value for key, value in to_json(spec).items() if key not in ELSEWHERE}
@@ -40,7 +42,7 @@ def content_of(where: str, spec: Source | Problems) -> dict[str, Any]:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _check_unchanged(name: str, planned: dict[str, Any], found: dict[str, Any]) -> None:
+def check_unchanged(name: str, planned: dict[str, Any], found: dict[str, Any]) -> None:
     """The stage's key was made from `planned`: other data under that key would pass for it ever after."""
     if planned != found:
         raise ConfigError(f"{name}: changed after the run was planned; start the run again")
@@ -97,7 +99,7 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
 
     def documents() -> Iterator[str]:
         for name, source, planned in zip(config.sources, config.sources.values(), config.content, strict=True):
-            _check_unchanged(f"sources.{name}", planned, content_of(f"sources.{name}", source))
+            check_unchanged(f"sources.{name}", planned, content_of(f"sources.{name}", source))
             yield from islice(texts(source), config.max_documents)
 
     tokenizer = train_tokenizer(documents(), config.vocab_size)
@@ -108,9 +110,12 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
 @version(1)
 def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `tokenizer`, a folder. Writes a folder that Shards.open reads; a killed writer's rest is written anew."""
-    _check_unchanged("source", config.content, content_of("source", config.source))
-    position = Position()
-    manifest = write_shards(texts(config.source, position), Tokenizer.load(inputs["tokenizer"]), out, position)
+    check_unchanged("source", config.content, content_of("source", config.source))
+    position, tokenizer = Position(), Tokenizer.load(inputs["tokenizer"])
+    if "shards" in config.content:
+        manifest = adopt_shards(Path(config.source.path or ""), tokenizer.hash, out)
+    else:
+        manifest = write_shards(texts(config.source, position), tokenizer, out, position)
     return {key: manifest[key] for key in ("documents", "tokens", "blank", "sha256")}
 
 
@@ -118,7 +123,7 @@ def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[
 def problems_stage(config: ProblemsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """Writes problems.jsonl with rows {"id", "question", "answer", "level"}; the result lists the golds that nobody can grade
     against, which RL leaves out (rl/loop.py) and evaluation counts apart."""
-    _check_unchanged("problems", config.content, content_of("problems", config.problems))
+    check_unchanged("problems", config.content, content_of("problems", config.problems))
     problems = read_problems(config.problems)
     lines = [json.dumps(dataclasses.asdict(problem), ensure_ascii=False) + "\n" for problem in problems]
     write_text(out / "problems.jsonl", "".join(lines))

@@ -5,7 +5,7 @@
 Standard library only. Several requests are under way at once; 429, 5xx, timeouts, cut connections and answers that are no
 JSON are asked again with growing pauses, anything else is an error that says what the server said. The key, if one is
 needed, is read from OPENAI_API_KEY. A server's samples depend on its batches and its version: ours are reproducible
-from their seed, these need not be.
+from their seed, these need not be. `post` serves any path of such a server (corpus/llm.py asks for chats with it).
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from octothinker.model.engine import Completion, Request
 from octothinker.typed import ConfigError, check
 
+T = TypeVar("T")
 AGAIN = {408, 409, 429, 500, 502, 503, 504}
 MAX_ANSWER = 1 << 26  # bytes
 
@@ -42,9 +44,17 @@ class Characters:
 class Again(Exception):
     """What may go well the next time; `after`: seconds the server asked for."""
 
-    def __init__(self, why: str, after: float = 0.0) -> None:
+    def __init__(self, reason: str, why: str, after: float = 0.0) -> None:
         super().__init__(why)
-        self.after = after
+        self.reason, self.after = reason, after
+
+
+class Failed(ConfigError):
+    """The server refused, or kept failing. `reason` in a word: http_404, timeout, connection, not_json, wrong_shape."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Server:
     workers: int = 16
     tries: int = 6
     timeout: float = 600.0
+    """Seconds for one try, from sending to the last byte of the answer."""
     pause: float = 1.0
     """Seconds before the second try; doubled each time."""
 
@@ -81,37 +92,72 @@ class Server:
             "seed": request.seed % 2**31,
             **({"stop": list(request.stop)} if request.stop else {}),
         }
-        pause = self.pause
+        return self.post("completions", body, lambda answer: _completions(answer, request))
+
+    def post(
+        self, path: str, body: Any, read: Callable[[Any], T], again: Callable[[str], None] = lambda reason: None
+    ) -> T:
+        """What `read` makes of the answer's JSON; it raises `wrong_shape` for an answer of another form. Before each further
+        try `again` is told why; what it raises ends the trying. `Failed` when the server refuses, or fails in every try."""
+        data, pause = json.dumps(body).encode(), self.pause
         for attempt in range(1, self.tries + 1):
             try:
-                return _completions(self._post(json.dumps(body).encode()), request)
+                return read(self._post(path, data))
             except Again as error:
                 if attempt == self.tries:
-                    raise ConfigError(f"{self.url}: {error}; asked {self.tries} times") from error
+                    raise Failed(error.reason, f"{self.url}: {error}; asked {self.tries} times") from error
                 time.sleep(min(60.0, max(error.after, pause)))
+                again(error.reason)
                 pause *= 2
         raise AssertionError("not reached")
 
-    def _post(self, body: bytes) -> Any:
+    def _post(self, path: str, data: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
         if os.environ.get("OPENAI_API_KEY"):
             headers["Authorization"] = f"Bearer {os.environ['OPENAI_API_KEY']}"
-        ask = urllib.request.Request(f"{self.url}/completions", data=body, headers=headers)
+        ask = urllib.request.Request(f"{self.url}/{path}", data=data, headers=headers)
+        deadline = time.monotonic() + self.timeout
         try:
             with urllib.request.urlopen(ask, timeout=self.timeout) as answer:
-                text = answer.read(MAX_ANSWER)
+                text = _read(answer, deadline)
         except urllib.error.HTTPError as error:
-            said = f"HTTP {error.code}: {error.read(300).decode(errors='replace')}"
+            said = f"HTTP {error.code}: {_said(error)}"
             if error.code not in AGAIN:
-                raise ConfigError(f"{self.url}: {said}") from error
+                raise Failed(f"http_{error.code}", f"{self.url}: {said}") from error
             after = error.headers.get("Retry-After") or ""
-            raise Again(said, float(after) if after.isdigit() else 0.0) from error
+            raise Again(f"http_{error.code}", said, float(after) if after.isdecimal() else 0.0) from error
         except (OSError, http.client.HTTPException) as error:  # refused, reset, cut short, timed out
-            raise Again(f"{type(error).__name__}: {error}") from error
+            late = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+            raise Again("timeout" if late else "connection", f"{type(error).__name__}: {error}") from error
         try:
             return json.loads(text)
-        except ValueError as error:
-            raise Again(f"the answer is no JSON: {text[:80]!r}") from error
+        except (ValueError, RecursionError) as error:
+            raise Again("not_json", f"the answer is no JSON: {text[:80]!r}") from error
+
+
+def _read(answer: Any, deadline: float) -> bytes:
+    """The whole answer. A socket's timeout is for one piece: a server that sends a byte a minute never meets it."""
+    text = bytearray()
+    while piece := answer.read1(1 << 16):
+        text += piece
+        if time.monotonic() > deadline:
+            raise TimeoutError("the answer did not end in time")
+        if len(text) > MAX_ANSWER:
+            raise Again("too_long", f"the answer has more than {MAX_ANSWER:,} bytes")
+    if answer.length:
+        raise http.client.IncompleteRead(bytes(text), answer.length)
+    return bytes(text)
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read(300).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return "(and no more)"
+
+
+def wrong_shape(error: Exception) -> Again:
+    return Again("wrong_shape", f"an answer of another form: {error!r}")
 
 
 def _completions(answer: Any, request: Request) -> list[Completion]:
@@ -132,4 +178,4 @@ def _completions(answer: Any, request: Request) -> list[Completion]:
             for c in found
         ]
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise Again(f"an answer of another form: {error!r}") from error
+        raise wrong_shape(error) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from octothinker.config import Experiment
-from octothinker.evals.overlap import Index, find
+from octothinker.data.overlap import Index, find
 from octothinker.insight.compare import Tally, tally
 from octothinker.records import read_json, read_jsonl
 from octothinker.typed import ConfigError, from_json

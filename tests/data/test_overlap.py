@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from octothinker.data.overlap import Index, find, squash
 from octothinker.data.problems import read_problems
 from octothinker.evals import benchmarks
-from octothinker.evals.overlap import Index, find, squash
 
 QUESTION = (
     "A ferry carries 38 cars on its morning trip, and 17 fewer on its evening trip. How many cars does it carry in all?"

@@ -28,6 +28,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(_SIZES.sub(" ", text).lower())
 
 
+def question_words(question: str) -> list[str]:
+    """The words of what is asked: options after it stand in no text that quotes it."""
+    return words(_OPTIONS.split(question)[0])
+
+
 def squash(text: str) -> str:
     return re.sub(r"\s+", "", _SIZES.sub(" ", text)).lower().rstrip(".?")
 

@@ -1,0 +1,69 @@
+"""How well the classifier knows mathematics on sites it has never seen: our preparation beside the paper's.
+
+    pages (octo corpus extract) + labels by address -> folds by site -> precision, recall, F1, calibration -> rows
+
+The hyper-parameters are those of corpus.classify.Classifier; nothing is tuned on these labels but the threshold, and that on
+the other folds. The split by page is there to show what such a split hides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from octothinker.corpus.classify import Classifier, Example, measure, site_of
+from octothinker.corpus.prepare import prepare
+from octothinker.data.files import Position, read
+from octothinker.typed import ConfigError, check
+
+REACH = 0.975
+POSITIVE = ("math", "yes", "1", "true")
+
+
+def labelled(pages: Path, labels: Path | None) -> list[dict[str, Any]]:
+    """Rows {"id", "site", "label", "text"} of the pages that have a label, in their own row or in the one of `labels` with
+    the same `url`. The site is the label row's `source`, where it names one, else the host."""
+    known: dict[str, dict[str, Any]] = {}
+    for row in read(labels, Position()) if labels else ():
+        check("url" in row.fields and "label" in row.fields, f"{row.where}: a label has `url` and `label`")
+        known[row.fields["url"]] = row.fields
+    rows = []
+    for row in read(pages, Position()):
+        fields = {**row.fields, **known.get(str(row.fields.get("url")), {})}
+        check(isinstance(fields.get("text"), str), f"{row.where}: a page has a `text`")
+        if "label" in fields:
+            site = str(fields.get("source") or site_of({"url": fields.get("url")}))
+            label = str(fields["label"]).lower() in POSITIVE
+            rows.append(
+                {"id": str(fields.get("url") or row.where), "site": site, "label": label, "text": fields["text"]}
+            )
+    if len({row["site"] for row in rows}) < 2:
+        raise ConfigError(f"{pages}: pages with labels of two sites or more are needed; {len(rows)} have one")
+    return rows
+
+
+def compare(pages: Path, labels: Path | None, config: Classifier, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """One row for each preparation and split: all that classify.measure finds, and what the goal is."""
+    found = labelled(pages, labels)
+    rows = []
+    for split in ("by site", "by page"):
+        for preparation in ("symbols", "paper"):
+            say(f"{preparation}, split {split}: {config.folds + 1} models on {len(found)} pages")
+            mine = dataclasses.replace(config, preparation=preparation)
+            examples = [
+                Example(
+                    row["id"],
+                    row["site"] if split == "by site" else row["id"],
+                    row["label"],
+                    prepare(row["text"], mine.preparation, mine.characters),
+                )
+                for row in found
+            ]
+            measured = measure(examples, mine)
+            if split == "by page":
+                del measured["sites"]
+            reach = REACH if (split, preparation) == ("by site", "symbols") else None
+            rows.append({"work": "classifier", "preparation": preparation, "split": split, **measured, "reach": reach})
+    return rows

@@ -1,0 +1,29 @@
+"""Text -> one line of tokens for fastText: the same function when it is trained and when it is used.
+
+`symbols` splits into runs of letters, runs of digits and single symbols, so that `\\`, `^`, `=` and `$` are words that a page
+can be known by. `paper` is the paper's way (NFKC, lower case, digits to one token, no other symbols), for comparison.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+
+Preparation = Literal["symbols", "paper"]
+LONGEST = 100
+"""Characters of a token; longer ones are data, not words."""
+_SYMBOLS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
+_WORDS = re.compile(r"[^\W_]+")
+
+
+def prepare(text: str, how: Preparation, characters: int) -> str:
+    """Tokens of the first `characters`, parted by blanks. No token can be a label or an end of line to fastText."""
+    text = text[:characters]
+    text = (text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)).lower()
+    if how == "paper":
+        tokens = _WORDS.findall(re.sub(r"\d+", "0", text))
+    else:
+        tokens = _SYMBOLS.findall(text)
+    line = " ".join(token for token in tokens if len(token) <= LONGEST)
+    return line.encode(errors="replace").decode()  # a half of a surrogate pair has no UTF-8
