@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import subprocess
-import sys
-import threading
 from collections import Counter
 from pathlib import Path
 
@@ -184,47 +181,3 @@ def test_a_document_cannot_give_itself_a_score(tmp_path: Path) -> None:
         result = annotate_stage(config, {"documents": tmp_path / "in"}, tmp_path / "out")
         assert result["scores"]["0"] == 1
         assert chat.prompts[0].count("</document>") == 1 and "<|im_" not in chat.prompts[0]
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from octothinker.corpus.annotate import Annotate, annotate_stage
-from octothinker.corpus.llm import LLM
-llm = LLM(model="m", url=sys.argv[1], cache=sys.argv[2] + "/cache", concurrency=2)
-annotate_stage(Annotate(llm=llm), {"documents": Path(sys.argv[2]) / "in"}, Path(sys.argv[2]) / "out")
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_stage_pays_only_for_what_it_had_not_got(tmp_path: Path) -> None:
-    write_documents(tmp_path / "in", documents(40))
-    answered = threading.Event()
-
-    def slowly(prompt: str, body: object) -> str:
-        if len(chat.seen) > 20:
-            answered.set()
-            stop.wait(60)
-        return score_in(prompt, body)
-
-    with serving(slowly) as chat:
-        stop = threading.Event()
-        command = [sys.executable, "-c", KILLED, chat.url, str(tmp_path)]
-        process = subprocess.Popen(command)
-        assert answered.wait(300)
-        process.kill()
-        process.wait()
-        stop.set()
-        asked = set(chat.prompts)
-        chat.seen.clear()
-        stop, answered = threading.Event(), threading.Event()
-        stop.set()
-        subprocess.run(command, check=True)
-        lost = asked & set(chat.prompts)
-        assert len(lost) <= 2 and len(asked | set(chat.prompts)) == 40  # two were under way
-        whole = [file.read_bytes() for file in sorted((tmp_path / "out").glob("*.zst"))]
-        config = Annotate(llm=LLM(model="m", url=chat.url, cache=str(tmp_path / "cache")))
-        chat.seen.clear()
-        annotate_stage(config, {"documents": tmp_path / "in"}, tmp_path / "again")
-        assert [file.read_bytes() for file in sorted((tmp_path / "again").glob("*.zst"))] == whole
-        assert not chat.seen
