@@ -85,9 +85,6 @@ def bench(
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
       octo bench classifier --pages pages.jsonl --labels index.jsonl
     """
-    from octothinker.bench import compare, floors, grading, machine
-    from octothinker.bench import works as known
-    from octothinker.bench.prepare import Bench
 
     errors = Console(stderr=True, highlight=False)
 
@@ -97,16 +94,45 @@ def bench(
     if works and works[0] == "corpus":
         from octothinker.cli import bench_corpus
 
-        return bench_corpus.run(works[1:], data, documents, tokenizer, smoke, as_json, say)
+        bench_corpus.run(works[1:], data, documents, tokenizer, smoke, as_json, say)
+        return
     if works == ["extraction"]:
         from octothinker.cli import bench_extraction
 
-        return bench_extraction.run(pages, smoke, as_json, errors)
+        bench_extraction.run(pages, smoke, as_json, errors)
+        return
     if "classifier" in (works or []):
-        return classifier(list(works or []), pages, labels, as_json, say)
+        classifier(list(works or []), pages, labels, as_json, say)
+        return
+    rows, failed, here = models(
+        list(works or []), runs, threads, smoke, profiled, curves, list(setting or []), smollm2, vllm_python, say
+    )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        table(console(), rows, here)
+    raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+def models(
+    names: list[str],
+    runs: int,
+    threads: int | None,
+    smoke: bool,
+    profiled: bool,
+    curves: bool,
+    setting: list[str],
+    smollm2: Path | None,
+    vllm_python: str,
+    say: Callable[[str], None],
+) -> tuple[list[dict[str, Any]], bool, str]:
+    """Rows of the models' works and of the graders, whether a side failed, and what the machine can do."""
+    from octothinker.bench import compare, floors, grading, machine
+    from octothinker.bench import works as known
+    from octothinker.bench.prepare import Bench
+
     if smoke or curves:  # many points: the peer's usual setting, and not all of them at each
         runs, setting = min(runs, 2 if smoke else 3), setting or ["first"]
-    names = list(works or [])
     works_here = known.SMOKE if smoke else known.CURVES if curves else known.WORKS
     chosen = known.chosen([n for n in names if n not in known.ALONE], works_here) if names else list(works_here)
     threads = threads or os.cpu_count() or 1
@@ -131,15 +157,11 @@ def bench(
                 rows += profile(bench, work, precision)
                 continue
             try:
-                rows += compare.compare(bench, work, limits, vllm_python, runs, setting or (), say)
+                rows += compare.compare(bench, work, limits, vllm_python, runs, setting, say)
             except compare.SideFailed as error:  # the other works are worth having
                 failed = True
-                errors.print(f"{work.name}: {error}", style="red", markup=False, soft_wrap=True)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-    else:
-        table(console(), rows, here)
-    raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+                say(f"{work.name}: {error}")
+    return rows, failed, here
 
 
 def classifier(

@@ -46,6 +46,7 @@ class Swap:
 
 def main(folder: Path, peer: bool) -> int:
     options = ["-q", "--tb=no", "-rf", "--noconftest", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    options += ["-o", "addopts="]  # the suite may lie inside a project with options of its own
     package = ModuleType("tests")  # they import each other as tests.test_all, and so do ours
     package.__path__ = [str(folder / "tests")]
     sys.modules["tests"] = package
