@@ -289,7 +289,7 @@ class RL:
     eval_every: int = 4
     eval_limit: int = 128
     """Problems of a validation."""
-    micro_batch_tokens: int = not_identity(16_384)
+    micro_batch_tokens: int = not_identity(8_192)
     """Tokens per forward pass of the update, in packed rows."""
     rollout_batch: int = not_identity(256)
     """Sequences decoded together."""
