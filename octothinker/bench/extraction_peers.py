@@ -12,9 +12,12 @@ OURS = "octothinker"
 
 
 def ours(html: str) -> str:
-    from octothinker.corpus.extract import extract
+    from octothinker.corpus.extract import PageError, extract
 
-    return extract(html).text
+    try:
+        return extract(html).text
+    except PageError:
+        return ""
 
 
 def _resiliparse(main: bool) -> Extractor:

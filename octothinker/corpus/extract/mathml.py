@@ -313,6 +313,8 @@ def _script(mark: str, tex: str) -> str:
     tex = tex.strip()
     if mark == "^" and re.fullmatch(r"(\\prime\s*|')+", tex):
         return "'" * (tex.count("\\prime") + tex.count("'"))
+    if mark == "^" and (primed := re.fullmatch(r"('+)([^'].*)", tex, re.S)):
+        return f"{primed[1]}^{{{primed[2]}}}"
     return f"{mark}{{{tex}}}" if tex else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -68,8 +69,16 @@ def decode(html: str | bytes, charset: str | None = None) -> str:
     except UnicodeDecodeError:
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
-        return UNWANTED.sub("", bytes_to_str(html, charset or detect_encoding(html) or "utf-8"))
+        encoding = charset if charset and _known(charset) else detect_encoding(html) or "utf-8"
+        return UNWANTED.sub("", bytes_to_str(html, encoding))
     return UNWANTED.sub("", text) if b"\0" in html or b"\xef\xb7" in html else text  # their first bytes in UTF-8
+
+
+def _known(charset: str) -> bool:
+    try:
+        return bool(codecs.lookup(charset))
+    except LookupError:
+        return False
 
 
 def check_depth(html: str, depth: int) -> None:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from octothinker.corpus.extract.page import Formula, Limits, Page
 from octothinker.corpus.read import RawPage
+from octothinker.typed import ConfigError
 
 MEMORY_MB = 4096
 """Address space of a worker."""
@@ -118,7 +119,16 @@ def _give(worker: Worker, index: int, raw: RawPage, done: dict[int, Result]) -> 
     try:
         worker.give(index, raw)
     except OSError as error:  # it died between two pages
+        if not worker.ready:
+            raise _not_started(worker.process.wait()) from None
         done[index] = Result(raw, None, "crashed", str(error))
+
+
+def _not_started(code: int) -> ConfigError:
+    """Every page would fail the same way: no result is better than one in which all are counted as crashed."""
+    return ConfigError(
+        f"an extraction worker ended with code {code} before its first page; pip install 'octothinker[corpus]'"
+    )
 
 
 def _retire(worker: Worker, pool: list[Worker]) -> None:
@@ -143,6 +153,8 @@ def _collect(
                 answer = json.loads(worker.link.recv_bytes())
             except (EOFError, OSError):
                 code = worker.process.wait()
+                if not worker.ready:
+                    raise _not_started(code) from None
                 done[worker.index] = Result(raw, None, "crashed", f"its process ended with code {code}")
                 _retire(worker, pool)
                 continue

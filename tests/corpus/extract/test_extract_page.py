@@ -54,6 +54,7 @@ def test_xhtml_with_empty_elements_is_read_to_its_end() -> None:
 def test_encodings() -> None:
     assert extract("<p>naïve café, Größe über alles</p>".encode("latin-1")).text == "naïve café, Größe über alles"
     assert extract("<p>вес и мера</p>".encode("cp1251"), charset="cp1251").text == "вес и мера"
+    assert extract("<p>naïve</p>".encode("latin-1"), charset="no-such-charset").text == "naïve"
     assert extract(b"<p>a\0b</p>").text == "ab"
     assert extract("<p>\ufdd00\ufdd1 is no token of ours</p>").text == "0 is no token of ours"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 pytest.importorskip("selectolax", reason="needs the corpus extra: selectolax")
 
-from octothinker.corpus.extract import Limits, files
+from octothinker.corpus.extract import Limits, files, pool
 from octothinker.corpus.extract.files import extract_file
 from octothinker.corpus.extract.pool import Worker, extract_all
 from octothinker.corpus.read import RawPage
@@ -56,6 +57,12 @@ def test_a_worker_that_dies_is_replaced_and_its_page_counted(monkeypatch: pytest
     )
     assert [(r.reason, r.page.text if r.page else "") for r in results] == [("", "a"), ("crashed", ""), ("", "c")]
     assert len(set(started)) == 2 and "code -9" in results[1].detail
+
+
+def test_a_worker_that_cannot_start_is_an_error_not_a_thousand_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool.sys, "executable", shutil.which("false"))
+    with pytest.raises(ConfigError, match="before its first page"):
+        list(extract_all([page(b"<p>a"), page(b"<p>b")], 1))
 
 
 def test_no_process_is_left_behind_when_the_reading_stops(monkeypatch: pytest.MonkeyPatch) -> None:
