@@ -62,6 +62,7 @@ def compare(pages: Path, labels: Path | None, config: Classifier, say: Callable[
                 for row in found
             ]
             measured = measure(examples, mine)
+            say(f"  F1 {measured['held_out']['f1']:.3f}, threshold {measured['threshold']:g}: {measured['reason']}")
             if split == "by page":
                 del measured["sites"]
             reach = REACH if (split, preparation) == ("by site", "symbols") else None

@@ -89,6 +89,18 @@ def test_instructions() -> None:
         Annotate(llm=LLM(model="m"), instruction="Score it.")
 
 
+def test_the_instructions_that_ship_have_their_places() -> None:
+    from octothinker.corpus.instruct import FOLDER
+    from octothinker.corpus.synthesise import Synthesise
+
+    llm = LLM(model="m")
+    names = {file.stem for file in FOLDER.glob("*.txt")}
+    assert names == {"annotate", "refine", "solutions", "questions", "solve_short", "solve_long"}
+    assert all("<document>\n{text}\n</document>" in instruction(name) for name in names if "solve" not in name)
+    for style in ("short", "long"):
+        assert "\\boxed{}" in Synthesise(llm=llm, style=style).instruction  # type: ignore[arg-type]
+
+
 @settings(max_examples=50)
 @given(st.text(st.sampled_from("<>/|documentDOC im_end \n")))
 def test_a_quoted_text_stays_within_its_tags(text: str) -> None:
