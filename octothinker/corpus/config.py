@@ -98,7 +98,7 @@ class Decontaminate:
     data: str = not_identity("")
     """Folder with <name>/test.jsonl or <name>.jsonl; empty: the hub. The questions count by their content."""
     n: int = 5
-    coverage: float = 0.5
+    coverage: float = 0.42
     """Smallest share of a question's n-grams that stand in the document."""
     min_hits: int = 3
     common: int = 20
