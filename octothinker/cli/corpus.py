@@ -29,9 +29,12 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a cor
 
 
 def _resolve(recipe: str, arg: list[str] | None, settings: list[str] | None, out: Path | None) -> tuple[Corpus, Path]:
-    from octothinker.corpus_graph import RECIPE, find
     from octothinker.typed import override
 
+    try:
+        from octothinker.corpus_graph import RECIPE, find
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is not here: pip install octothinker[corpus]") from error
     args: dict[str, Any] = {}
     for text in arg or []:
         name, sep, value = text.partition("=")

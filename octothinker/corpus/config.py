@@ -98,7 +98,7 @@ class Decontaminate:
     data: str = not_identity("")
     """Folder with <name>/test.jsonl or <name>.jsonl; empty: the hub. The questions count by their content."""
     n: int = 5
-    coverage: float = 0.5
+    coverage: float = 0.42
     """Smallest share of a question's n-grams that stand in the document."""
     min_hits: int = 3
     common: int = 20
@@ -111,13 +111,12 @@ class Decontaminate:
 class Tokenise:
     """The shards that mid-training reads (data/shards.py), and tokens by source, year and score band."""
 
-    tokenizer: str
-    """A Hugging Face model folder, or `owner/name[@revision]` on the hub."""
-    fast: bool = True
+    tokenizer: str = field(metadata={"identity": False})
+    """A Hugging Face model folder, or `owner/name[@revision]` on the hub; it counts by its content."""
+    fast: bool = not_identity(True)
     """gigatoken where it is installed and can read the tokenizer: several times as fast, and the same ids or an error."""
-    check_every: int = 100
+    check_every: int = not_identity(100)
     """The first hundred documents and every so many after them are tokenised by both and compared."""
-    engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         check(self.check_every > 0, "tokenise.check_every must be at least 1")

@@ -64,8 +64,11 @@ class Coverage:
                     self.problems.append((name, problem))
                     self.lengths.append(text.count(" ") + 1)
         flat, starts = shingles(list(texts), config.n)
-        for start, end in pairwise(starts):
-            grams.append(np.unique(flat[start:end]))
+        for text, (start, end) in zip(texts, pairwise(starts), strict=True):
+            long = [len(word) >= 3 and word.isalpha() for word in text.split()]
+            # `x 2 2 x 1` stands in any page of formulas: an n-gram without a word is no evidence
+            telling = [any(long[i : i + config.n]) for i in range(end - start)]
+            grams.append(np.unique(flat[start:end][np.array(telling, bool)]))
         often = Counter(np.concatenate(grams).tolist())
         kept = [[g for g in gram.tolist() if often[g] <= config.common] for gram in grams]
         # a question of fewer words than an n-gram has one shingle, shorter than those of any document

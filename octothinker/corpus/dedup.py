@@ -9,7 +9,7 @@ of whole signatures that lets more bands find more and merge less (corpus/minhas
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from datatrove.pipeline.base import PipelineStep
 from octothinker.corpus.config import Dedup
 from octothinker.corpus.flow import Documents, run_tasks, shards, sift
 from octothinker.corpus.minhash import Array, Clusters, cluster, fingerprint, signatures
+from octothinker.data.shards import BATCH_CHARACTERS, batches
 from octothinker.typed import version
 
 CLUSTERS = "clusters.npy"
-BATCH_CHARACTERS = 1 << 22
 
 
 class Signatures(PipelineStep):
@@ -37,25 +37,13 @@ class Signatures(PipelineStep):
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> None:
         config, found, exact = self.config, [], bytearray()
-        for texts in _batches(document.text for document in data):
+        for texts in batches((document.text for document in data), BATCH_CHARACTERS):
             found.append(signatures(texts, config.shingle, config.bands * config.rows, config.seed))
             exact += b"".join(map(fingerprint, texts))
         self.folder.mkdir(parents=True, exist_ok=True)
         empty = np.empty((0, config.bands * config.rows), np.uint32)
         np.save(self.folder / f"{rank:05d}.signatures.npy", np.concatenate([empty, *found]))
         np.save(self.folder / f"{rank:05d}.exact.npy", np.frombuffer(exact, np.uint64).reshape(-1, 2))
-
-
-def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
-    batch, size = [], 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def find_clusters(config: Dedup, folder: Path) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 Repeated lines and paragraphs are datatrove's `GopherRepetitionFilter` (Rae et al. 2021, table A1). Its rules on n-grams, and
 FineWeb's and Gopher's quality filters, are left out: made for general prose, they drop a third to three quarters of maths
-pages for symbols and lists, the n-grams at a twentieth of the speed (`octo bench corpus filters` counts). Loops of words,
+pages for symbols and lists, the n-grams at a fraction of the speed (`octo bench corpus filters` counts). Loops of words,
 which the n-grams are there for, show in how well a text compresses.
 """
 

@@ -128,7 +128,14 @@ class WebPages(PipelineStep):
 
 def _document(raw: RawPage, name: str, web: Web, text: str, more: dict[str, Any]) -> Document:
     key = hashlib.blake2b(b"\0".join([raw.url.encode("utf-8", "replace"), raw.date.encode(), raw.html]), digest_size=12)
-    metadata = {"url": raw.url, "source": name, "year": (raw.date or web.year)[:4], "date": raw.date, **more}
+    metadata = {
+        "url": raw.url,
+        "source": name,
+        "year": (raw.date or web.year)[:4],
+        "date": raw.date,
+        "licence": web.licence,
+        **more,
+    }
     return Document(text=text, id=key.hexdigest(), metadata={k: v for k, v in metadata.items() if v != ""})
 
 

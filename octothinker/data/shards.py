@@ -70,8 +70,8 @@ def write_shards(
             else:
                 blank += 1
 
-    batches = _batches(kept(), min(BATCH_CHARACTERS, file_bytes))
-    batch = next(batches, None)
+    pending = batches(kept(), min(BATCH_CHARACTERS, file_bytes))
+    batch = next(pending, None)
     while batch is not None:
         path = out / f"tokens-{len(files):05d}.bin"
         with open(path, "wb") as file:
@@ -79,7 +79,7 @@ def write_shards(
                 file.write(_encode(batch, tokenizer, dtype, ends))
                 progress.total = len(ends) * position.total // position.done if position.done else len(ends) + 1
                 progress.update(len(ends), tokens=ends[-1])
-                batch = next(batches, None)
+                batch = next(pending, None)
             _sync(file)
         files.append(_entry(path))
     check(bool(ends), f"no document has any text ({blank} are blank)")
@@ -103,7 +103,7 @@ def write_shards(
     return manifest
 
 
-def _batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
+def batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
     batch, size = [], 0
     for text in texts:
         batch.append(text)
