@@ -33,7 +33,9 @@ struct Shape {
     int tokens, heads, kv_heads, dim;  // dim is even
     int padded() const { return (dim + 15) / 16 * 16; }
     int width() const { return (heads + 2 * kv_heads) * dim; }
-    int slots() const { return (tokens + 15) / 16 * 16 + BLOCK; }  // tiles may read past the last token
+    // Tiles may read past the last token. Rows of `slots` floats lie an odd number of pages and four cache lines apart: a tile
+    // has one in each of `dim` rows, and these must not compete for the same few places of the TLB and the first-level cache.
+    int slots() const { return (((tokens + 15) / 16 * 16 + BLOCK + 1023) / 1024 | 1) * 1024 + 64; }
 };
 
 // Rotates one head of one token, half-split; `sign` -1 rotates back. x and out may be the same.
