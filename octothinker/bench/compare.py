@@ -206,9 +206,9 @@ def compare(
             candidates = settings(peer, work.kind, only, machine.precision)
             best, tried = fastest(bench, work, peer, python, candidates, say)
             times, peaks = turns(bench, work, peer, python, candidates[best], runs, machine.precision)
-            done = {**row(work, peer, times, peaks), **limits, "setting": best, "tried": tried}
-            say("{}: {:.2f} x {} ({:.2f} to {:.2f})".format(work.name, done["ratio"], peer, *done["spread"]))
-            yield done
+            result = {**row(work, peer, times, peaks), **limits, "setting": best, "tried": tried}
+            say("{}: {:.2f} x {} ({:.2f} to {:.2f})".format(work.name, result["ratio"], peer, *result["spread"]))
+            yield result
         if work.kind == "midtrain" and work.model == "smollm2":
             done = model.flops_per_token(work.seq_len) * work.amount
             yield utilisation(work, done, times[0], machine)

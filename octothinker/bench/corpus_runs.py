@@ -29,8 +29,13 @@ SENTENCES = (
     "The {word} of a set with {a} members is the number of ways to choose its {word}, which is at most ${a}^{{{b}}}$.",
     "We show that the {word} converges when the {other} is bounded by {a}, and give a proof that needs no {word} at all.",
     "For every {word} there is an {other} whose distance to the origin is less than {a} plus the square root of {b}.",
-    "A train leaves the {word} at {a} miles an hour, and another leaves the {other} {b} minutes later; when do the two meet?",
+    "Divide the {word} by {a}, add {b} to what is left over, and compare it with the {other} that was found before.",
 )
+QUESTION = (
+    "A train leaves the northern station at eighty miles an hour, and another leaves the harbour thirteen minutes later; "
+    "when do the two meet?"
+)
+"""The one test problem; a page in fifty holds it."""
 NOUNS = [
     "lattice",
     "matrix",
@@ -56,7 +61,7 @@ def pages(count: int, seed: int = 0) -> Iterator[dict[str, str]]:
             lines = list(rng.choice(earlier))
             lines[rng.randrange(len(lines))] = "This line alone is another."
         else:
-            lines = [_sentence(rng) for _ in range(rng.randint(20, 60))]
+            lines = [_sentence(rng) for _ in range(rng.randint(20, 60))] + [QUESTION] * (number % 50 == 7)
             earlier = [*earlier[-50:], lines]
         body = "".join(f"<p>{line}</p>" for line in lines)
         html = f"<html><head><title>Page {number}</title></head><body><h1>Page {number}</h1>{body}</body></html>"
@@ -76,8 +81,7 @@ def recipe(folder: Path, count: int, shards: int = 4) -> Corpus:
     write_text(
         folder / "plain.jsonl", json.dumps({"text": " ".join(_sentence(random.Random(1)) for _ in range(30))}) + "\n"
     )
-    question = SENTENCES[-1].format(a=77, b=13, word="limit", other="curve")
-    write_text(folder / "trains.jsonl", json.dumps({"id": "1", "question": question, "answer": "3"}) + "\n")
+    write_text(folder / "trains.jsonl", json.dumps({"id": "1", "question": QUESTION, "answer": "3"}) + "\n")
     train_tokenizer([row["html"] for row in rows[:50]], 400).save(folder / "tokenizer")
     write_json(folder / "tokenizer" / "config.json", {})
     return Corpus(

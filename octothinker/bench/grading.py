@@ -44,7 +44,7 @@ def compare_graders(bench: Bench, runs: int, small: bool, say: Say) -> Iterator[
         for name, value in mine.items():
             unit = "%" if "%" in name else "answers"
             yield {**alone(f"grading: {name}", value, unit), "peer": peer, "theirs": theirs[name]}
-        times, peaks = turns(bench, work, peer, sys.executable, {}, runs)
+        times, peaks = turns(bench, work, peer, sys.executable, {}, runs, "fp32")
         yield {**row(work, peer, times, peaks), "floor": None, "bound": None, "setting": None}
 
 

@@ -97,7 +97,7 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         compiled: bool | None = None,
     ) -> None:
-        self.tokenizer, self.batch, self.dtype = tokenizer, batch, dtype
+        self.config, self.tokenizer, self.batch, self.dtype = model.config, tokenizer, batch, dtype
         self.device = next(model.parameters()).device
         if compiled is None:
             compiled = self.device.type == "cpu" and native.library() is not None and fits(model.config, dtype)

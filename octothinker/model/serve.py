@@ -127,7 +127,7 @@ class Serving(ThreadingHTTPServer):
             tokens = tokenizer.encode(str(prompt))
         if tokenizer.bos_id is not None and tokens[:1] != [tokenizer.bos_id]:
             tokens = [tokenizer.bos_id, *tokens]
-        context = self.engine.model.config.max_position
+        context = self.engine.config.max_position
         room = context - len(tokens)
         wanted = body.get("max_completion_tokens", body.get("max_tokens"))
         max_tokens = _number(body, "max_tokens", wanted, room if chat else 16, 1, context)

@@ -91,6 +91,7 @@ def test_a_torn_shard_and_a_row_without_text_are_errors_that_name_the_place(sour
     shard.write_bytes(whole[: len(whole) - 8])
     with pytest.raises(ConfigError, match=r"00001.jsonl.zst: cannot be read after line"):
         step(Odd(), source, tmp_path / "torn")
+    shard.unlink()
     write_documents(source, [{"id": "1"}], shards=1)
     with pytest.raises(ConfigError, match=r"00000.jsonl.zst: line 1: a document has a `text` and an `id`"):
         step(Odd(), source, tmp_path / "textless")
