@@ -42,8 +42,7 @@ SLURM_POLL_SECONDS = float(os.environ.get("OCTO_SLURM_POLL_SECONDS", "10"))
 
 Judge = Callable[[Document], "str | None"]
 """None: the document is kept (it may have been changed); else why it is dropped. Picklable: it runs in other processes.
-A method `begin(task)`, if it has one, is called before the first.
-If it has a method `begin(task)`, that is called first."""
+A method `begin(task)`, if it has one, is called before the first."""
 
 
 class DroppedTooMuch(ConfigError):
