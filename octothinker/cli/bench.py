@@ -85,7 +85,6 @@ def bench(
       octo bench --curves rollout-nano --setting 'bf16 sdpa dynamic'
       octo bench classifier --pages pages.jsonl --labels index.jsonl
     """
-
     errors = Console(stderr=True, highlight=False)
 
     def say(text: str) -> None:
