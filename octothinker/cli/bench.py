@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -103,17 +103,32 @@ def bench(
     if "classifier" in (works or []):
         classifier(list(works or []), pages, labels, as_json, say)
         return
-    rows, failed, here = models(
-        list(works or []), runs, threads, smoke, profiled, curves, list(setting or []), smollm2, vllm_python, say
+    rows = Rows(as_json)
+    failed, here = models(
+        rows, list(works or []), runs, threads, smoke, profiled, curves, list(setting or []), smollm2, vllm_python, say
     )
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo("]" if rows else "[]")
     else:
         table(console(), rows, here)
     raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
 
 
+class Rows(list[dict[str, Any]]):
+    """With `as_json` each row is printed as it comes: hours of measuring that are cut off lack the last bracket, no more."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def take(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            if self.as_json:
+                typer.echo(("," if self else "[") + json.dumps(row, indent=1))
+            self.append(row)
+
+
 def models(
+    rows: Rows,
     names: list[str],
     runs: int,
     threads: int | None,
@@ -124,8 +139,8 @@ def models(
     smollm2: Path | None,
     vllm_python: str,
     say: Callable[[str], None],
-) -> tuple[list[dict[str, Any]], bool, str]:
-    """Rows of the models' works and of the graders, whether a side failed, and what the machine can do."""
+) -> tuple[bool, str]:
+    """`rows` takes those of the models' works and of the graders; returns whether a side failed, and what the machine can do."""
     from octothinker.bench import compare, floors, grading, machine
     from octothinker.bench import works as known
     from octothinker.bench.prepare import Bench
@@ -138,29 +153,29 @@ def models(
     peaks = machine.peaks(threads, small=smoke)
     here = f"{threads} thread(s): " + ", ".join(f"{k} {v / 1e9:,.0f} {UNITS[k]}" for k, v in peaks.items())
     say(here)
-    rows, failed = [], False
+    failed = False
     if "peak" in names:
-        rows += [compare.alone(f"peak {k}", v / 1e9, UNITS[k]) for k, v in peaks.items()]
+        rows.take(compare.alone(f"peak {k}", v / 1e9, UNITS[k]) for k, v in peaks.items())
     if "nano" in names:
-        rows.append(compare.whole_nano(say))
+        rows.take([compare.whole_nano(say)])
     precision: Literal["fp32", "bf16"] = "bf16" if peaks["bf16"] >= peaks["fp32"] else "fp32"
     limits = floors.Machine(flops=peaks[precision], bandwidth=peaks["bandwidth"], precision=precision)
     with tempfile.TemporaryDirectory(prefix="octo-bench-") as folder:
         bench = Bench(Path(folder), threads, smollm2)
         if "grading" in names:
-            rows += grading.compare_graders(bench, runs, smoke, say)
+            rows.take(grading.compare_graders(bench, runs, smoke, say))
         for work in chosen:
             if profiled:
                 from octothinker.bench.profile import profile
 
-                rows += profile(bench, work, precision)
+                rows.take(profile(bench, work, precision))
                 continue
             try:
-                rows += compare.compare(bench, work, limits, vllm_python, runs, setting, say)
+                rows.take(compare.compare(bench, work, limits, vllm_python, runs, setting, say))
             except compare.SideFailed as error:  # the other works are worth having
                 failed = True
                 say(f"{work.name}: {error}")
-    return rows, failed, here
+    return failed, here
 
 
 def classifier(
