@@ -4,6 +4,7 @@
     midtrain.base.s0 ── midtrain.stable.s0 ─┬─ midtrain.short.s0 ─┬─ rl.short.s0 ── eval.rl-short.s0
                                             └─ midtrain.long.s0   └─ eval.short.s0
     problems.<name> ────────────────────────────────────── rl, eval
+    contamination: every shards.<source> and the RL prompts against the evaluation's problems
 
 Tokenizer, shards and problems are shared by all seeds; the rest exists once a seed. What a branch takes over from its parent
 (learning rate, checkpoint) is resolved here, so it is part of the branch's identity.
@@ -25,6 +26,7 @@ FUNCTIONS = {
     "tokenizer": "octothinker.data.stages:tokenizer_stage",
     "shards": "octothinker.data.stages:shards_stage",
     "problems": "octothinker.data.stages:problems_stage",
+    "contamination": "octothinker.data.contamination:contamination_stage",
     "midtrain": "octothinker.train.loop:midtrain_stage",
     "rl": "octothinker.rl.loop:rl_stage",
     "eval": "octothinker.evals.run:eval_stage",
@@ -33,6 +35,7 @@ CONFIGS = {
     "tokenizer": "octothinker.data.stages:TokenizerRun",
     "shards": "octothinker.data.stages:ShardsRun",
     "problems": "octothinker.data.stages:ProblemsRun",
+    "contamination": "octothinker.data.contamination:ContaminationRun",
     "midtrain": "octothinker.train.loop:MidtrainRun",
     "rl": "octothinker.rl.loop:RLRun",
     "eval": "octothinker.evals.run:EvalRun",
@@ -67,6 +70,13 @@ def expand(experiment: Experiment, cache: Path | None = None) -> list[Stage]:
     for name in dict.fromkeys(sets):
         problems[name] = _stage("problems", f"problems.{name}", load(CONFIGS["problems"]).of(experiment, name), {})
     stages += [*shards.values(), *problems.values()]
+    if experiment.eval.problems and (shards or experiment.rl):
+        looked: dict[str, Stage | External] = {"tokenizer": tokenizer}
+        looked |= {f"shards.{name}": stage for name, stage in shards.items()}
+        looked |= {f"tests.{name}": problems[name] for name in experiment.eval.problems}
+        if experiment.rl:
+            looked["prompts"] = problems[experiment.rl.problems]
+        stages.append(_stage("contamination", "contamination", load(CONFIGS["contamination"])(), looked))
     for seed in experiment.seeds:
         stages += _seed_stages(experiment, seed, start, tokenizer, shards, problems)
     return stages

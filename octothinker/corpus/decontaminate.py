@@ -5,7 +5,8 @@
 
 A run of 13 words, what most published checks look for, cannot exist in a question of twelve, and is broken by one changed word;
 shares of short n-grams survive both. Hits count only within a stretch of the question's own size: a manual of 100,000 words
-holds half the phrases of any question somewhere. The words are those of data/overlap.py, which `octo contamination` uses.
+holds half the phrases of any question somewhere. A question with too few n-grams of its own must stand there whole.
+The words are those of data/overlap.py, which `octo contamination` uses.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from octothinker.records import read_jsonl, write_text
 from octothinker.typed import ConfigError, version
 
 EVIDENCE = "evidence.jsonl"
+SHORT_WORDS = 2
+"""Words of three letters or more that such a question must have."""
 SLACK = 1.5
 """Words of a stretch in which hits count, as a multiple of the question's."""
 
@@ -64,19 +67,26 @@ class Coverage:
                     self.problems.append((name, problem))
                     self.lengths.append(text.count(" ") + 1)
         flat, starts = shingles(list(texts), config.n)
+        own, enough, kept, self.needed = list[Array](), list[bool](), list[Array](), list[float]()
         for text, (start, end) in zip(texts, pairwise(starts), strict=True):
             long = [len(word) >= 3 and word.isalpha() for word in text.split()]
             # `x 2 2 x 1` stands in any page of formulas: an n-gram without a word is no evidence
             telling = [any(long[i : i + config.n]) for i in range(end - start)]
+            own.append(np.unique(flat[start:end]))
             grams.append(np.unique(flat[start:end][np.array(telling, bool)]))
+            # a question of fewer words than an n-gram has one shingle, shorter than those of any document
+            enough.append(len(long) >= config.n and sum(long) >= SHORT_WORDS)
         often = Counter(np.concatenate(grams).tolist())
-        kept = [[g for g in gram.tolist() if often[g] <= config.common] for gram in grams]
-        # a question of fewer words than an n-gram has one shingle, shorter than those of any document
-        kept = [k if length >= config.n else [] for k, length in zip(kept, self.lengths, strict=True)]
+        for all_of_it, telling_grams, long_enough in zip(own, grams, enough, strict=True):
+            few = [g for g in telling_grams.tolist() if often[g] <= config.common]
+            short = long_enough and len(few) < config.min_hits  # then only the whole question is evidence
+            few = few if short or len(few) >= config.min_hits else []
+            kept.append(all_of_it if short else np.array(few, np.uint64))
+            self.needed.append(len(kept[-1]) if short else max(config.min_hits, config.coverage * len(few)))
         self.sizes = [len(k) for k in kept]
-        self.too_short = sum(size < config.min_hits for size in self.sizes)
+        self.too_short = self.sizes.count(0)
         """Questions that this rule cannot see."""
-        pairs = sorted((gram, i) for i, k in enumerate(kept) for gram in k)
+        pairs = sorted((gram, i) for i, k in enumerate(kept) for gram in k.tolist())
         self.grams = np.array([gram for gram, _ in pairs], np.uint64)
         self.owners = np.array([i for _, i in pairs], np.int64)
 
@@ -96,7 +106,7 @@ class Coverage:
 
     def _judge(self, i: int, hits: list[tuple[int, int]], tokens: list[str]) -> Hit | None:
         """The stretch of the text with the most different n-grams of question `i`, if they are enough."""
-        needed = max(self.config.min_hits, self.config.coverage * self.sizes[i])
+        needed = self.needed[i]
         if len({gram for _, gram in hits}) < needed:
             return None
         reach = int(SLACK * self.lengths[i]) + self.config.n
@@ -143,7 +153,7 @@ def evidence_file(folder: Path, task: int) -> Path:
     return folder / TASKS / f"{task:05d}.evidence.jsonl"
 
 
-@version(1)
+@version(2)
 def decontaminate_stage(config: Decontaminate, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `documents`, and `problems.<set>` for each benchmark. Writes evidence.jsonl beside the documents."""
     sets = {

@@ -15,14 +15,16 @@ import math
 from fractions import Fraction
 from functools import lru_cache
 
-Term = tuple[int, int, tuple[tuple[str, int], ...]]
+Letters = tuple[tuple[str, int], ...]
+Term = tuple[int, int, Letters]
 """(square-free radicand, power of i: 0 or 1, ((letter, power), …) sorted)."""
-Sum = dict[Term, Fraction]
+Number = int | Fraction  # integers stay integers: several times as fast
+Sum = dict[Term, Number]
 Value = tuple[Sum, Sum]
 
 MAX_TERMS, MAX_BITS, MAX_RADICAND, MAX_FACTORIAL = 64, 1 << 15, 10**12, 3000
 UNIT: Term = (1, 0, ())
-ONE: Sum = {UNIT: Fraction(1)}
+ONE: Sum = {UNIT: 1}
 
 
 class Undecided(Exception):
@@ -38,7 +40,7 @@ def proportion(a: Value, b: Value) -> Fraction | None:
     left, right = _mul(a[0], b[1]), _mul(b[0], a[1])
     if not left or left.keys() != right.keys():
         return None
-    ratios = {left[term] / right[term] for term in left}
+    ratios = {Fraction(left[term]) / right[term] for term in left}
     return ratios.pop() if len(ratios) == 1 else None
 
 
@@ -55,15 +57,15 @@ def rational(value: Value) -> Fraction | None:
     top, bottom = value
     if not top:
         return Fraction(0)
-    return top[UNIT] / bottom[UNIT] if top.keys() == bottom.keys() == {UNIT} else None
+    return Fraction(top[UNIT]) / bottom[UNIT] if top.keys() == bottom.keys() == {UNIT} else None
 
 
-def constant(number: Fraction | int) -> Value:
-    return ({UNIT: Fraction(number)} if number else {}), ONE
+def constant(number: Number) -> Value:
+    return ({UNIT: number.numerator if number.denominator == 1 else number} if number else {}), ONE
 
 
 def letter(name: str) -> Value:
-    return {(1, 1, ()) if name == "i" else (1, 0, ((name, 1),)): Fraction(1)}, ONE
+    return {(1, 1, ()) if name == "i" else (1, 0, ((name, 1),)): 1}, ONE
 
 
 def add(a: Value, b: Value) -> Value:
@@ -160,7 +162,8 @@ def _simple(top: Sum, bottom: Sum) -> Value:
     """A rational denominator goes into the numerator."""
     if bottom is ONE or bottom.keys() != {UNIT}:
         return top, bottom
-    return {term: c / bottom[UNIT] for term, c in top.items()}, ONE
+    divisor = Fraction(bottom[UNIT])
+    return {term: c / divisor for term, c in top.items()}, ONE
 
 
 def _mul(p: Sum, q: Sum) -> Sum:
@@ -172,21 +175,26 @@ def _mul(p: Sum, q: Sum) -> Sum:
     for (r1, i1, l1), c1 in p.items():
         for (r2, i2, l2), c2 in q.items():
             common = math.gcd(r1, r2)
-            letters = dict(l1)
-            for name, exponent in l2:
-                letters[name] = letters.get(name, 0) + exponent
-            term = (r1 * r2 // common**2, i1 ^ i2, tuple(sorted(letters.items())))
+            term = (r1 * r2 // common**2, i1 ^ i2, _letters(l1, l2) if l1 and l2 else l1 or l2)
             products.append((term, c1 * c2 * (-common if i1 and i2 else common)))
     return _collect(products)
 
 
-def _collect(terms: list[tuple[Term, Fraction]]) -> Sum:
+def _letters(a: Letters, b: Letters) -> Letters:
+    both = dict(a)
+    for name, exponent in b:
+        both[name] = both.get(name, 0) + exponent
+    return tuple(sorted(both.items()))
+
+
+def _collect(terms: list[tuple[Term, Number]]) -> Sum:
     out: Sum = {}
     for term, c in terms:
         out[term] = out.get(term, 0) + c
-    out = {term: c for term, c in out.items() if c}
+    if 0 in out.values():
+        out = {term: c for term, c in out.items() if c}
     if len(out) > MAX_TERMS or any(
-        max(c.numerator.bit_length(), c.denominator.bit_length()) > 4 * MAX_BITS for c in out.values()
+        c.numerator.bit_length() > 4 * MAX_BITS or c.denominator.bit_length() > 4 * MAX_BITS for c in out.values()
     ):
         raise Undecided("too large")
     return out

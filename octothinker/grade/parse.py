@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from octothinker.grade import exact
 from octothinker.grade.exact import Undecided, Value
@@ -21,6 +22,7 @@ _GREEK = {f"\\{name}" for name in _NAMES.split(" ")}
 _CLOSE = {"(": ")", "{": "}", "[": "]"}
 
 
+@lru_cache(maxsize=1 << 14)
 def evaluate(text: str) -> Value:
     """Value of a cleaned expression without commas, relations or ±. Raises Undecided."""
     tokens, position = [], 0
@@ -114,7 +116,7 @@ class _Parser:
         if token[:1].isdigit() or token[:1] == ".":
             if self.peek() == "_":
                 raise Undecided("a number base")
-            return exact.constant(Fraction("0" + token.rstrip(".")))
+            return exact.constant(int(token) if token.isdigit() else Fraction("0" + token.rstrip(".")))
         if token == "\\frac":
             above = self.argument(last=False)
             return exact.mul(above, exact.inverse(self.argument(last=True)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from octothinker.config import Experiment
-from octothinker.data.overlap import Index, find
+from octothinker.data.contamination import PROMPTS
 from octothinker.insight.compare import Tally, tally
 from octothinker.records import read_json, read_jsonl
 from octothinker.typed import ConfigError, from_json
@@ -86,22 +86,19 @@ class Run:
         return self.experiment.eval.problems[0]
 
     @cached_property
+    def contamination(self) -> dict[str, Any]:
+        """Text (a source's name, or PROMPTS) -> what contamination_stage found there; empty before it has run."""
+        return {
+            k: v
+            for s in self.of_kind("contamination")
+            for k, v in s.manifest.get("result", {}).get("texts", {}).items()
+        }
+
+    @cached_property
     def overlap(self) -> dict[str, tuple[int, int]]:
         """Evaluation set -> (its problems whose whole question stands in the RL prompts, all its problems), where any do."""
-        if self.experiment.rl is None:
-            return {}
-        sets = {
-            stage.name.removeprefix("problems."): stage.folder / "problems.jsonl" for stage in self.of_kind("problems")
-        }
-        asked = {name: read_jsonl(file) for name, file in sets.items() if file.is_file()}
-        tests = {
-            name: [(row["id"], row["question"]) for row in asked.get(name, [])]
-            for name in self.experiment.eval.problems
-        }
-        prompts = [(row["id"], row["question"]) for row in asked.get(self.experiment.rl.problems, [])]
-        hits = {(match.set, match.problem) for match in find(Index(tests), prompts) if match.exact}
-        counts = {name: sum(hit[0] == name for hit in hits) for name in tests}
-        return {name: (count, len(tests[name])) for name, count in counts.items() if count}
+        sets = self.contamination.get(PROMPTS, {}).get("sets", {})
+        return {name: (found["whole"], found["problems"]) for name, found in sets.items() if found["whole"]}
 
     @cached_property
     def levels(self) -> list[str]:
@@ -132,6 +129,14 @@ class Run:
         out += [
             f"{n} of {of} problems of {name} stand whole in the RL prompts: its score after RL is no measure of anything new."
             for name, (n, of) in self.overlap.items()
+        ]
+        out += [
+            f"{found['whole']} of {found['problems']} problems of {name} stand whole in {text}, which was trained on "
+            f"({found[most]} share {most} words in a row with it): contamination.jsonl has the words."
+            for text, looked in self.contamination.items()
+            for name, found in looked["sets"].items()
+            for most in [max((k for k in found if k.isdigit()), key=int)]
+            if text != PROMPTS and found["whole"]
         ]
         if not self.experiment.eval.samples:
             out.append("eval.samples=0, no answers are sampled: there is no gain and no verdict, only greedy accuracy.")

@@ -1,15 +1,17 @@
-"""Math-Verify's own test suite, with this grader in the place of its comparison. A program of its own:
+"""Others' test suites, with this grader in the place of their comparison. A program of its own:
 
     pip download --no-deps --no-binary :all: math-verify==0.9.0 && tar xzf math_verify-0.9.0.tar.gz
     python tests/grade/outside_suite.py math_verify-0.9.0
+    python tests/grade/outside_suite.py NeMo-Skills/tests/test_math_equal.py math/modeling/math_equivalence_test.py
 
 `compare_strings(gold, pred)` and `verify(parse(gold), parse(pred))` become the whole-response rule (grade/whole.py); tests of
-Math-Verify's inner functions stay what they are. `--peer` leaves everything as it is: Math-Verify on itself.
+Math-Verify's inner functions stay what they are. `--peer`: Math-Verify in that place instead.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,18 +46,48 @@ class Swap:
         return int(self.grader.grade([item])[0].correct is True)
 
 
-def main(folder: Path, peer: bool) -> int:
-    options = ["-q", "--tb=no", "-rf", "--noconftest", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    options += ["-o", "addopts="]  # the suite may lie inside a project with options of its own
+OPTIONS = ["-q", "--tb=no", "-rf", "--noconftest", "-p", "no:cacheprovider"]
+OPTIONS += ["-o", "addopts="]  # a suite may lie inside a project with options of its own
+
+
+def math_verify_suite(folder: Path, swap: Swap, peer: bool) -> int:
     package = ModuleType("tests")  # they import each other as tests.test_all, and so do ours
     package.__path__ = [str(folder / "tests")]
     sys.modules["tests"] = package
+    return int(pytest.main([*OPTIONS, f"--rootdir={folder}", str(folder / "tests")], plugins=[] if peer else [swap]))
+
+
+def other_suites(files: list[Path], swap: Swap, peer: bool) -> int:
+    """Tests of one function of two answers: NeMo-Skills' `math_equal` (or `verify_answer`), Hendrycks's `is_equiv`."""
+
+    def equal(a: object, b: object) -> bool:
+        if peer:
+            from math_verify import parse, verify
+
+            return bool(verify(parse(f"${a}$"), parse(f"${b}$")))
+        return bool(swap.equal(f"${a}$", f"${b}$"))
+
+    for name in ("nemo_skills", "nemo_skills.evaluation", "nemo_skills.evaluation.math_grader", "math_equivalence"):
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(math_equal=equal, verify_answer=equal, is_equiv=equal)
+    with tempfile.TemporaryDirectory() as folder:
+        for file in files:
+            text = file.read_text(encoding="utf-8").replace("from .math_equivalence", "from math_equivalence")
+            (Path(folder) / file.name).write_text(text, encoding="utf-8")
+        return int(pytest.main([*OPTIONS, f"--rootdir={folder}", "-o", "python_files=*.py", folder]))
+
+
+def main(paths: list[Path], peer: bool) -> int:
     with Grader(timeout=60.0) as grader:  # a busy machine is no fault of an answer
         swap = Swap(grader)
-        code = pytest.main([*options, str(folder / "tests")], plugins=[] if peer else [swap])
-    print(f"{swap.swapped} comparisons by this grader")
-    return int(code)
+        if paths[0].is_dir():
+            code = math_verify_suite(paths[0], swap, peer)
+            print(f"{swap.swapped} comparisons by this grader")
+        else:
+            code = other_suites(paths, swap, peer)
+    return code
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]).resolve(), "--peer" in sys.argv))
+    given = [Path(argument).resolve() for argument in sys.argv[1:] if argument != "--peer"]
+    raise SystemExit(main(given, "--peer" in sys.argv))

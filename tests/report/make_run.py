@@ -119,6 +119,7 @@ def make_run(folder: Path, *, unfinished: bool = False, hostile: bool = True, **
     names: list[tuple[str, str, str | None, int | None]] = [("tokenizer", "tokenizer", None, None)]
     names += [(f"shards.{name}", "shards", None, None) for name in experiment.sources]
     names += [(f"problems.{name}", "problems", None, None) for name in experiment.problems]
+    names += [("contamination", "contamination", None, None)]
     for seed in experiment.seeds:
         names += [(f"midtrain.{m.name}.s{seed}", "midtrain", m.name, seed) for m in experiment.midtrain]
         names += [(f"eval.{m.name}.s{seed}", "eval", m.name, seed) for m in experiment.midtrain]

@@ -104,14 +104,20 @@ def test_the_answer_names_the_best_model_and_the_base(measured: Measured) -> Non
 
 def test_a_set_whose_problems_are_rl_prompts_gets_no_headline(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", problems=8, steps=4, seeds=(0,))
-    question = "A ferry carries 38 cars in the morning and 17 fewer in the evening. How many is that?"
-    for name, asked in (("heldout", [question, "And another?"]), ("train", ["Something else.", question.upper()])):
-        (stage,) = (folder / "stages").glob(f"problems.{name}*")
-        made = [{"id": f"{name}-{i}", "question": q, "answer": "1", "level": ""} for i, q in enumerate(asked)]
-        (stage / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    (stage,) = (folder / "stages").glob("contamination-*")
+    clean, found = {"problems": 8, "whole": 0, "13": 1, "8": 3}, {"problems": 2, "whole": 1, "13": 1, "8": 1}
+    texts = {
+        "RL prompts": {"documents": 2, "of": 2, "sets": {"heldout": found}},
+        "maths": {"documents": 9, "of": 9, "sets": {"heldout": found}},
+        "prose": {"documents": 9, "of": 9, "sets": {"heldout": clean}},
+    }
+    manifest = json.loads((stage / "manifest.json").read_text())
+    (stage / "manifest.json").write_text(json.dumps({**manifest, "result": {"texts": texts}}))
     run = collect(folder)
     assert run.overlap == {"heldout": (1, 2)}
     assert "1 of 2 problems of heldout stand whole in the RL prompts" in " ".join(run.notes)
+    assert "1 of 2 problems of heldout stand whole in maths, which was trained on" in " ".join(run.notes)
+    assert "prose" not in " ".join(run.notes)
     top = headline(run, rows(run))
     assert top.answer == "No headline from heldout."
     assert "1 of its 2 problems are RL prompts" in top.more

@@ -112,6 +112,7 @@ def test_it_records_what_it_must(whole: Path) -> None:
         "entropy",
     }
     wanted |= {"kl_start", "clip_fraction", "zero_variance", "logp_gap", "limit", "lr", "boxed", "grad_norm"}
+    wanted |= {"no_box", "undecided", "timeouts", "slow_true"}  # of the grader
     raw = read_jsonl(whole / "metrics.jsonl")
     assert [row["step"] for row in raw] == list(range(6))
     assert all(wanted | set(VOLATILE) <= set(row) for row in raw)
@@ -125,6 +126,8 @@ def test_it_records_what_it_must(whole: Path) -> None:
         mine = [s for s in stored if s["step"] == row["step"]]
         assert sum(s["reward"] for s in mine) / len(mine) == pytest.approx(row["reward"])  # type: ignore[misc]
         assert sum(s["kind"] == "equal" for s in mine) / len(mine) == pytest.approx(row["accuracy"])
+        no_box = sum(s["kind"] in ("no_answer", "truncated") for s in mine)
+        assert no_box / len(mine) == pytest.approx(row["no_box"])
 
 
 def test_it_learns(inputs: dict[str, Path], tmp_path: Path) -> None:
