@@ -119,8 +119,11 @@ def _curves() -> Iterator[Work]:
     for t in (32, 64, 128, 256, 512):
         point = _rollout("nano", 64, name=f"rollout-nano-64x{t}", reach=plain, tokens=t)
         yield replace(point, curve="rollout nano, 64 sequences: new tokens", x=t)
-    for model, tokens, steps in (("nano", 8_192, 4), ("smollm2", 2_048, 1)):
-        for t in (128, 256, 512, 1_024, 2_048):
+    for model, tokens, steps, lengths in (
+        ("nano", 8_192, 4, (128, 256, 512, 1_024, 2_048)),
+        ("smollm2", 2_048, 1, (128, 512, 2_048)),
+    ):
+        for t in lengths:
             point = _midtrain(model, t, tokens, steps, reach=None)
             yield replace(point, curve=f"midtrain {model}, {tokens:,} tokens a step: sequence length", x=t)
     for width in (64, 128, 256, 512):
