@@ -21,6 +21,8 @@ MAX_ITEMS = 60
 _BASED = re.compile(r"([0-9A-Fa-f ]+)_\s*(?:\{\s*([0-9]+)\s*\}|([0-9]+))")
 _PROSE = re.compile(r"(?=.*(?:^|\s)[A-Za-z]{3,}(?:\s|$))[A-Za-z0-9 .:'-]*")
 _SIGNED_GROUP = re.compile(r"^(-?)\s*[({]\s*([^-(){}][^(){}]*)[)}]$")
+_COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
+_VARIABLE = re.compile(r"(?<![A-Za-z])[a-cf-hj-zA-Z](?![A-Za-z])")  # e and i are constants, d stands in differentials
 _UNIT = re.compile(r"\s*\\text\{[A-Za-z .]*\}(?:\s*\^\s*\{?[23]\}?)?$")
 
 
@@ -210,8 +212,8 @@ def _scalars(g: str, a: str) -> bool | None:
         if answer is not None and (answer.places or 0) >= 6 and not exact.has_letters(left):
             return None  # a decimal for \sqrt2: math-verify compares six digits
         return exact.equal_values(left, evaluate(_UNIT.sub("", a)))
-    except exact.Undecided:
-        return None
+    except exact.Undecided:  # a number is no function of a variable
+        return False if answer is not None and _VARIABLE.search(_COMMAND.sub(" ", g)) else None
 
 
 def _same_base(gold: re.Match[str] | None, answer: re.Match[str] | None, g: str, a: str) -> bool:

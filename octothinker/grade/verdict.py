@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 2
+VERSION = 3
 """Of the grader: raised when any verdict may change. Part of the keys of RL and evaluation, which are then done again;
 `octo regrade` says first whether a reward flips."""
 
