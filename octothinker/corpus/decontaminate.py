@@ -32,7 +32,11 @@ from octothinker.typed import ConfigError, version
 
 EVIDENCE = "evidence.jsonl"
 SHORT_WORDS = 2
-"""Words of three letters or more that such a question must have."""
+"""Different words of three letters or more that a question must have to count whole, and a number, or so many words in all
+(PHRASE): `In the following` stands anywhere."""
+PHRASE = 8
+FEW = 5
+"""Of so few n-grams at most one may be missing: `the following is an example of a` are three of some question's five."""
 SLACK = 1.5
 """Words of a stretch in which hits count, as a multiple of the question's."""
 
@@ -75,14 +79,16 @@ class Coverage:
             own.append(np.unique(flat[start:end]))
             grams.append(np.unique(flat[start:end][np.array(telling, bool)]))
             # a question of fewer words than an n-gram has one shingle, shorter than those of any document
-            enough.append(len(long) >= config.n and sum(long) >= SHORT_WORDS)
+            distinct = {word for word, telling_word in zip(text.split(), long, strict=True) if telling_word}
+            asks = len(long) >= PHRASE or any(char.isdigit() for char in text)
+            enough.append(len(long) >= config.n and len(distinct) >= SHORT_WORDS and asks)
         often = Counter(np.concatenate(grams).tolist())
         for all_of_it, telling_grams, long_enough in zip(own, grams, enough, strict=True):
             few = [g for g in telling_grams.tolist() if often[g] <= config.common]
-            short = long_enough and len(few) < config.min_hits  # then only the whole question is evidence
-            few = few if short or len(few) >= config.min_hits else []
-            kept.append(all_of_it if short else np.array(few, np.uint64))
-            self.needed.append(len(kept[-1]) if short else max(config.min_hits, config.coverage * len(few)))
+            short = len(few) < config.min_hits  # then only the whole question is evidence
+            kept.append(np.array(few, np.uint64) if not short else all_of_it if long_enough else flat[:0])
+            some = max(config.min_hits, config.coverage * len(few), len(few) - 1 if len(few) <= FEW else 0)
+            self.needed.append(len(kept[-1]) if short else some)
         self.sizes = [len(k) for k in kept]
         self.too_short = self.sizes.count(0)
         """Questions that this rule cannot see."""
