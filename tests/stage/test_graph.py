@@ -87,6 +87,7 @@ def test_names_and_inputs_are_those_of_the_contract() -> None:
     for init in ("base", "short", "long"):
         seeded += [f"eval.{init}", f"rl.{init}", f"eval.rl-{init}"]
     shared = ["tokenizer", "shards.web", "shards.short", "shards.long", "problems.held_out", "problems.train"]
+    shared.append("contamination")
     assert list(stages) == shared + [f"{name}.s0" for name in seeded] + [f"{name}.s1" for name in seeded]
     assert set(stages["midtrain.short.s1"].inputs) == {"tokenizer", "parent", "shards.web", "shards.short"}
     assert stages["midtrain.short.s1"].inputs["parent"] is stages["midtrain.stable.s1"]
@@ -95,6 +96,8 @@ def test_names_and_inputs_are_those_of_the_contract() -> None:
     assert set(stages["eval.rl-long.s0"].inputs) == {"model", "problems.held_out"}
     assert stages["eval.rl-long.s0"].inputs["model"] is stages["rl.long.s0"]
     assert (stages["eval.rl-long.s0"].seed, stages["eval.rl-long.s0"].init) == (0, "long")
+    looked = {"tokenizer", "shards.web", "shards.short", "shards.long", "tests.held_out", "prompts"}
+    assert set(stages["contamination"].inputs) == looked
     seen: set[str] = set()
     for stage in stages.values():
         assert {p.name for p in stage.parents} <= seen, "each stage comes after what it needs"
