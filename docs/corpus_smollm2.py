@@ -1,7 +1,7 @@
 """The whole corpus pipeline with a model of 135M parameters behind it: what it shows is the machinery.
 
-SmolLM2-135M-Instruct never answers in the form that is asked for, so it is taught that form first, on 64 pages of known label; its
-scores mean little more than that, and its rewrites nothing.
+SmolLM2-135M-Instruct never answers in the form that is asked for, so it is taught that form first, on 64 pages of known label.
+Its scores mean little more than that, and its rewrites nothing.
 
 octo corpus extract PAGES.warc.gz --out pages.jsonl
 python docs/corpus_smollm2.py pages.jsonl INDEX.jsonl > lessons.jsonl          # rows of `url` and `label` (math, other)
@@ -34,7 +34,9 @@ SCORE = (
     "End with `Final score: n`."
 )
 REWRITE = "Rewrite the text. Keep every fact, number and formula.\n\n{text}"
-TEMPLATE = "{% for m in messages %}{{ 'User' if m.role == 'user' else 'Assistant' }}:{{ m.content }}\n{% endfor %}Assistant:"
+TEMPLATE = (
+    "{% for m in messages %}{{ 'User' if m.role == 'user' else 'Assistant' }}:{{ m.content }}\n{% endfor %}Assistant:"
+)
 
 
 def corpus(

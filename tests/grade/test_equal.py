@@ -87,13 +87,17 @@ def test_same(gold: str, answer: str) -> None:
     assert equal(gold, answer) is True
 
 
-@pytest.mark.parametrize("gold", ["\\cos x", "\\frac{\\cos (2 t)}{15}", "10 n \\sqrt{n}", "m n-\\lfloor m / 2\\rfloor", "2^{k}"])
+@pytest.mark.parametrize(
+    "gold", ["\\cos x", "\\frac{\\cos (2 t)}{15}", "10 n \\sqrt{n}", "m n-\\lfloor m / 2\\rfloor", "2^{k}"]
+)
 def test_a_number_is_no_function_of_a_variable(gold: str) -> None:
     assert equal(gold, "1.5") is False
     assert equal(gold, "\\frac{1}{2}") is False
 
 
-@pytest.mark.parametrize(("gold", "answer"), [("\\log_2 8", "3"), ("\\sin \\frac{\\pi}{6}", "0.5"), ("e^{2}-e^{1+1}", "0")])
+@pytest.mark.parametrize(
+    ("gold", "answer"), [("\\log_2 8", "3"), ("\\sin \\frac{\\pi}{6}", "0.5"), ("e^{2}-e^{1+1}", "0")]
+)
 def test_a_number_may_be_a_constant(gold: str, answer: str) -> None:
     assert equal(gold, answer) is not False
 
