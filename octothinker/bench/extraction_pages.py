@@ -71,7 +71,7 @@ def node(folder: Path, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         )
     except OSError as error:
         raise NoRenderer(f"the renderers need Node.js: {error}") from error
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [json.loads(line) for line in done.stdout.split("\n") if line]
     if len(answers) != len(requests):
         raise NoRenderer(f"render.js gave {len(answers)} of {len(requests)} answers: {done.stderr[-500:]}")
     return answers

@@ -57,8 +57,8 @@ async function answer(request) {
   }
 }
 
-(async () => {
-  const lines = require("readline").createInterface({ input: process.stdin });
-  for await (const line of lines) process.stdout.write(JSON.stringify(await answer(JSON.parse(line))) + "\n");
-  process.exit(0);
+(async () => {  // all of the input at once: readline's iterator loses lines that come while one is awaited
+  const lines = require("fs").readFileSync(0, "utf8").split("\n").filter(Boolean);
+  for (const line of lines) process.stdout.write(JSON.stringify(await answer(JSON.parse(line))) + "\n");
+  process.stdout.write("", () => process.exit(0));
 })();
