@@ -44,8 +44,7 @@ def _html2text(html: str) -> str:
 
 
 def _lynx(html: str) -> str:
-    command = [
-        "lynx",
+    options = (
         "-dump",
         "-stdin",
         "-nolist",
@@ -53,7 +52,8 @@ def _lynx(html: str) -> str:
         "-force_html",
         "-display_charset=utf-8",
         "-assume_charset=utf-8",
-    ]
+    )
+    command = ["lynx", *options]
     return subprocess.run(
         command, input=html.encode("utf-8", "replace"), capture_output=True, timeout=120
     ).stdout.decode("utf-8", "replace")
