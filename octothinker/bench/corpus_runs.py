@@ -37,7 +37,8 @@ QUESTION = (
 )
 """The one test problem; a page in fifty holds it."""
 NOUNS = [
-    "lattice", "matrix", "sequence", "number", "graph", "sum", "integral", "kernel", "limit", "curve", "station", "average", "series",
+    "lattice", "matrix", "sequence", "number", "graph", "sum",
+    "integral", "kernel", "limit", "curve", "station", "average", "series",
 ]  # fmt: skip
 
 
