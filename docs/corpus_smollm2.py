@@ -1,16 +1,17 @@
 """The whole corpus pipeline with a model of 135M parameters behind it: what it shows is the machinery.
 
-SmolLM2-135M-Instruct never answers in the form that is asked for, so it is taught that form first, on 64 pages of known label.
-Its scores mean little more than that, and its rewrites nothing.
+SmolLM2-135M-Instruct hardly ever answers in the form that is asked for, so it is taught that form first, on 64 pages of known
+label. Its scores mean little more than that, and its rewrites nothing.
 
 octo corpus extract PAGES.warc.gz --out pages.jsonl
 python docs/corpus_smollm2.py pages.jsonl INDEX.jsonl > lessons.jsonl          # rows of `url` and `label` (math, other)
-octo midtrain smollm2 --data lessons.jsonl --tokens 40960 --seq-len 512 --lr 2e-4 --out runs/annotator
+octo midtrain smollm2 --data lessons.jsonl --tokens 32768 --seq-len 512 --batch-size 4 --lr 2e-4 --out runs/annotator
 python docs/corpus_smollm2.py --template runs/annotator/stages/midtrain.main.s0-KEY/model
 octo serve runs/annotator/stages/midtrain.main.s0-KEY --precision bf16 &        # prints its name
 octo corpus build docs/corpus_smollm2.py --arg pages=PAGES.warc.gz --arg tokenizer=smollm2 --arg benchmarks=BENCH \\
     --arg model=NAME --out runs/corpus
-octo midtrain smollm2 --data runs/corpus/stages/shards.text-KEY --tokens 20480 --out runs/corpus-mid
+octo midtrain smollm2 --data runs/corpus/stages/shards.text-KEY:0.5 --data lessons.jsonl:0.5 --tokens 8192 \\
+    --seq-len 512 --batch-size 4 --out runs/corpus-mid
 """
 
 from __future__ import annotations

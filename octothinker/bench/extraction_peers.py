@@ -44,7 +44,8 @@ def _html2text(html: str) -> str:
 
 
 def _lynx(html: str) -> str:
-    options = (
+    command = [
+        "lynx",
         "-dump",
         "-stdin",
         "-nolist",
@@ -52,8 +53,7 @@ def _lynx(html: str) -> str:
         "-force_html",
         "-display_charset=utf-8",
         "-assume_charset=utf-8",
-    )
-    command = ["lynx", *options]
+    ]
     return subprocess.run(
         command, input=html.encode("utf-8", "replace"), capture_output=True, timeout=120
     ).stdout.decode("utf-8", "replace")

@@ -37,11 +37,9 @@ def equal(gold: str, answer: str) -> bool | None:
         return False
     if squash(g) == squash(a):
         return True
-    numbers = literal(g), literal(a)
-    if (
-        numbers[0] and numbers[1]
-    ):  # most pairs there are: what _compare would say of them, without a look at their shape
-        return equal_literals(numbers[0], numbers[1])
+    gold_number, number = literal(g), literal(a)
+    if gold_number and number:  # most pairs there are: what _compare says of them, without a look at their shape
+        return equal_literals(gold_number, number)
     if nesting(a) > MAX_NESTING or a.count(",") > MAX_ITEMS:
         return False
     return _compare(g, a)

@@ -22,7 +22,7 @@ _GREEK = {f"\\{name}" for name in _NAMES.split(" ")}
 _CLOSE = {"(": ")", "{": "}", "[": "]"}
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 10)  # a step's groups; a hostile value may take 100 KB
 def evaluate(text: str) -> Value:
     """Value of a cleaned expression without commas, relations or ±. Raises Undecided."""
     tokens, position = [], 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from octothinker.config import Experiment
-from octothinker.data.contamination import PROMPTS
+from octothinker.data.contamination import PROMPTS, WORDS
 from octothinker.insight.compare import Tally, tally
 from octothinker.records import read_json, read_jsonl
 from octothinker.typed import ConfigError, from_json
@@ -130,12 +130,12 @@ class Run:
             f"{n} of {of} problems of {name} stand whole in the RL prompts: its score after RL is no measure of anything new."
             for name, (n, of) in self.overlap.items()
         ]
+        most = str(max(WORDS))
         out += [
             f"{found['whole']} of {found['problems']} problems of {name} stand whole in {text}, which was trained on "
-            f"({found[most]} share {most} words in a row with it): contamination.jsonl has the words."
+            f"({found[most]} do or share {most} words in a row with it): contamination.jsonl has the words."
             for text, looked in self.contamination.items()
             for name, found in looked["sets"].items()
-            for most in [max((k for k in found if k.isdigit()), key=int)]
             if text != PROMPTS and found["whole"]
         ]
         if not self.experiment.eval.samples:

@@ -48,6 +48,20 @@ def test_the_same_question_twice_is_one_and_short_ones_are_counted() -> None:
     assert index.too_short == 1
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "seen"),
+    [
+        ("Find the area of 7", "Now find the area of 7 and rest", True),  # too few n-grams: whole, or not at all
+        ("Find the area of 7", "Now find the area of 9 and rest", False),
+        ("Find the area of it", "Now find the area of it and rest", False),  # no number: a phrase
+        ("Now what of these is an example of cline", "of these is an example of a table", False),
+        ("Now what of these is an example of cline", "now what of these is an example of a table", True),
+    ],
+)
+def test_short_questions(question: str, text: str, seen: bool) -> None:
+    assert bool(Coverage({"s": [("q", question)]}, Decontaminate()).find(f"{FILLER} {text} {FILLER}")) is seen
+
+
 def test_a_phrase_of_many_questions_is_no_evidence() -> None:
     head = "How many ways are there to choose from a set of"
     sets = {"s": [(str(i), f"{head} {i} things of colour number {i}?") for i in range(30)]}

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from octothinker.grade import exact
-from octothinker.grade.equal import equal, hopeless
+from octothinker.grade.equal import _compare, equal, hopeless
 from octothinker.grade.extract import after_anchor, boxed, last_number
 from octothinker.grade.literal import literal
 from octothinker.grade.normalize import clean
@@ -62,6 +62,15 @@ def test_no_text_raises_and_every_verdict_is_one_of_three(gold: str, answer: str
     hopeless(gold, answer)
     usable_gold(gold)
     boxed(answer), last_number(answer), after_anchor(answer, "1")
+
+
+@given(fractions, fractions, st.sampled_from(["", "\\%", "\\text{ cm}", " m", "^\\circ"]), st.data())
+def test_the_short_way_of_two_numbers_is_the_long_way(a: Fraction, b: Fraction, unit: str, data: st.DataObject) -> None:
+    value = data.draw(st.sampled_from([a, b, a / 100]))
+    one, other = (clean(data.draw(st.sampled_from(spellings(v)))) for v in (a, value))
+    other = clean(other + unit)
+    assume(literal(one) and literal(other))
+    assert _compare(one, other) is equal(one, other)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
