@@ -50,7 +50,7 @@ def corpus(
         pages={"web": Web(path=pages)},
         annotate=Annotate(llm=judge, instruction=SCORE, sample=200, max_characters=SHOWN, max_unparsed=0.9),
         classifier=Classifier(),
-        classify=Classify(threshold=0.9999),  # as many pages as are rewritten in minutes
+        classify=Classify(threshold=0.999),  # as many pages as are rewritten in minutes
         decontaminate=Decontaminate(data=benchmarks),
         refine=Refine(llm=writer, instruction=REWRITE, chunk_characters=1_000, drop_limit=1.0, max_rejected=1.0),
         tokenise=Tokenise(tokenizer=tokenizer),

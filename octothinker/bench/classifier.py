@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from octothinker.corpus.classify import Classifier, Example, measure, site_of
-from octothinker.corpus.prepare import prepare
 from octothinker.data.files import Position, read
 from octothinker.typed import ConfigError, check
 
 REACH = 0.975
+WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("symbols, damped", "by site", {}),
+    ("symbols", "by site", {"damp": False}),
+    ("paper, damped", "by site", {"preparation": "paper"}),
+    ("paper", "by site", {"preparation": "paper", "damp": False}),
+    ("symbols, damped", "by page", {}),
+)
 POSITIVE = ("math", "yes", "1", "true")
 
 
@@ -48,23 +54,16 @@ def compare(pages: Path, labels: Path | None, config: Classifier, say: Callable[
     """One row for each preparation and split: all that classify.measure finds, and what the goal is."""
     found = labelled(pages, labels)
     rows = []
-    for split in ("by site", "by page"):
-        for preparation in ("symbols", "paper"):
-            say(f"{preparation}, split {split}: {config.folds + 1} models on {len(found)} pages")
-            mine = dataclasses.replace(config, preparation=preparation)
-            examples = [
-                Example(
-                    row["id"],
-                    row["site"] if split == "by site" else row["id"],
-                    row["label"],
-                    prepare(row["text"], mine.preparation, mine.characters),
-                )
-                for row in found
-            ]
-            measured = measure(examples, mine)
-            say(f"  F1 {measured['held_out']['f1']:.3f}, threshold {measured['threshold']:g}: {measured['reason']}")
-            if split == "by page":
-                del measured["sites"]
-            reach = REACH if (split, preparation) == ("by site", "symbols") else None
-            rows.append({"work": "classifier", "preparation": preparation, "split": split, **measured, "reach": reach})
-    return rows
+    for name, split, how in WAYS:
+        say(f"{name}, split {split}: {config.folds} models on {len(found)} pages")
+        mine = dataclasses.replace(config, **how)
+        examples = [
+            Example(row["id"], row["site" if split == "by site" else "id"], row["label"], mine.line(row["text"]))
+            for row in found
+        ]
+        measured = measure(examples, mine)
+        say(f"  F1 {measured['held_out']['f1']:.3f}, threshold {measured['threshold']:g}: {measured['reason']}")
+        if split == "by page":
+            del measured["sites"]
+        rows.append({"work": "classifier", "preparation": name, "split": split, **measured})
+    return [{**row, "reach": None if i else REACH} for i, row in enumerate(rows)]

@@ -91,12 +91,7 @@ def dedup(setting: Setting) -> list[Row]:
     false = sum(family[i] != family[roots[i]] for i in range(len(texts)))
     made = f"{len(texts):,} documents, {sum(map(len, joined)) / 1e6:.0f} MB; {config.bands} bands of {config.rows}"
     return [
-        row(
-            "near-duplicates found, Jaccard >= .8",
-            float(np.mean(high)),
-            ">= .99",
-            f"{len(high):,} pairs; below: {below}",
-        ),
+        row("near-duplicates found, Jaccard >= .8", float(np.mean(high)), ">= .99", f"{len(high):,} pairs; {below=}"),
         row("merges across families", float(false), "0", made),
         row("dedup, documents a CPU second", len(texts) / seconds, ">= 5000", made),
     ]
@@ -222,14 +217,8 @@ def filters(setting: Setting) -> list[Row]:
         speed = sum(len(doc.text) for doc in found) / 1e6 / (time.process_time() - began)
         for label in sorted({label for label, _ in kept}):
             mine = [keep for which, keep in kept if which == label]
-            rows.append(
-                row(
-                    f"{name}: {label} pages dropped",
-                    1 - sum(mine) / len(mine),
-                    "",
-                    f"{len(mine)} pages, {speed:.1f} MB/s",
-                )
-            )
+            share, how = 1 - sum(mine) / len(mine), f"{len(mine)} pages, {speed:.1f} MB/s"
+            rows.append(row(f"{name}: {label} pages dropped", share, "", how))
     return rows
 
 
@@ -241,15 +230,10 @@ def growth(setting: Setting) -> list[Row]:
     small, sizes = (40, (1, 2)) if setting.smoke else (500, (1, 4, 16))
     with tempfile.TemporaryDirectory(prefix="octo-corpus-") as folder:
         runs = [corpus_runs.measured(Path(folder), size * small, str(size)) for size in sizes]
-    rows = [
-        row(
-            f"corpus at {size}x: CPU seconds, peak MB",
-            f"{run.seconds:.1f}, {run.peak_mb:.0f}",
-            "",
-            f"{size * small} documents",
-        )
-        for size, run in zip(sizes, runs, strict=True)
-    ]
+    rows = []
+    for size, run in zip(sizes, runs, strict=True):
+        value = f"{run.seconds:.1f}, {run.peak_mb:.0f}"
+        rows.append(row(f"corpus at {size}x: CPU seconds, peak MB", value, "", f"{size * small} documents"))
     if len(sizes) == 3:
         slope = (runs[2].seconds - runs[1].seconds) / 12 / ((runs[1].seconds - runs[0].seconds) / 3)
         rows.append(row("cost of a document, 4x to 16x over 1x to 4x", slope, "1", "start-up costs left out"))

@@ -65,13 +65,15 @@ def _sentence(rng: random.Random) -> str:
 def recipe(folder: Path, count: int, shards: int = 4) -> Corpus:
     """Writes its pages, questions and tokenizer to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = list(pages(count))
-    write_text(folder / "pages.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with open(
+        folder / "pages.jsonl", "w", encoding="utf-8"
+    ) as file:  # one by one: a child's peak begins at its parent's
+        file.writelines(json.dumps(row) + "\n" for row in pages(count))
     write_text(
         folder / "plain.jsonl", json.dumps({"text": " ".join(_sentence(random.Random(1)) for _ in range(30))}) + "\n"
     )
     write_text(folder / "trains.jsonl", json.dumps({"id": "1", "question": QUESTION, "answer": "3"}) + "\n")
-    train_tokenizer([row["html"] for row in rows[:50]], 400).save(folder / "tokenizer")
+    train_tokenizer([row["html"] for row in pages(50)], 400).save(folder / "tokenizer")
     write_json(folder / "tokenizer" / "config.json", {})
     return Corpus(
         name="bench",

@@ -187,23 +187,33 @@ def classifier(
 
     check(works == ["classifier"], "octo bench classifier: measured alone")
     check(pages is not None, "octo bench classifier: name the pages with --pages, and --labels where they have none")
-    rows = compare(cast(Path, pages), labels, Classifier(), say)
+    rows = compare(cast(Path, pages), labels, Classifier(choose="f1"), say)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     screen, shown = console(), Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("classifier", "split", "F1", "reach", "precision", "recall", "calibration error", "threshold"):
+    for column in (
+        "classifier",
+        "split",
+        "F1",
+        "95%",
+        "reach",
+        "precision",
+        "recall",
+        "calibration error",
+        "threshold",
+    ):
         shown.add_column(column, justify="left" if column in ("classifier", "split") else "right")
     for row in rows:
-        numbers = (row["held_out"]["f1"], row["reach"], row["held_out"]["precision"], row["held_out"]["recall"])
-        cells = ["" if n is None else f"{n:.3f}" for n in (*numbers, row["ece"])]
-        shown.add_row(row["preparation"], row["split"], *cells, f"{row['threshold']:g}")
+        held = row["held_out"]
+        numbers = (held["f1"], row["reach"], held["precision"], held["recall"], row["ece"])
+        f1, *cells = ["" if n is None else f"{n:.3f}" for n in numbers]
+        spread = "{:.3f} to {:.3f}".format(*row["f1_interval"])
+        shown.add_row(row["preparation"], row["split"], f1, spread, *cells, f"{row['threshold']:g}")
     screen.print(shown)
     best = rows[0]
     sites = ", ".join(f"{name} {site['right']}/{site['documents']}" for name, site in best["sites"].items())
-    screen.print(
-        f"right by site (symbols, split by site, at {best['threshold']:g}): {sites}", markup=False, soft_wrap=True
-    )
+    screen.print(f"right by site (the first row, at {best['threshold']:g}): {sites}", markup=False, soft_wrap=True)
     screen.print(f"that threshold: {best['reason']}", markup=False, soft_wrap=True)
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
-Rule = Literal["recall_at_precision", "f1", "fixed"]
+UNMEASURED = 0.5
+Rule = Literal["recall_at_precision", "f1"]
 
 
 def at(threshold: float, probabilities: Sequence[float], labels: Sequence[bool]) -> dict[str, Any]:
@@ -24,6 +25,16 @@ def at(threshold: float, probabilities: Sequence[float], labels: Sequence[bool])
         "recall": hits / positives if positives else None,
         "f1": 2 * hits / (n_kept + positives) if n_kept + positives else None,
     }
+
+
+def f1_interval(decided: Sequence[float], labels: Sequence[bool], sites: Sequence[str]) -> tuple[float, float]:
+    """95% of F1 (percentile bootstrap, 1,000 draws): whole sites are drawn, since pages of one site are alike."""
+    _, place = np.unique(np.asarray(sites), return_inverse=True)
+    p, y = np.asarray(decided) >= 0.5, np.asarray(labels, dtype=bool)
+    hits, size = (np.bincount(place, weights) for weights in (2.0 * (p & y), 1.0 * p + y))
+    drawn = np.random.default_rng(0).integers(0, len(hits), (1000, len(hits)))
+    low, high = np.quantile(hits[drawn].sum(axis=1) / np.maximum(size[drawn].sum(axis=1), 1.0), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def table(probabilities: Sequence[float], labels: Sequence[bool]) -> list[dict[str, Any]]:
@@ -50,7 +61,7 @@ def expected_error(rows: Sequence[dict[str, Any]]) -> float:
     return sum(gaps) / total if total else math.nan
 
 
-def choose(rows: Sequence[dict[str, Any]], rule: Rule, min_precision: float, fixed: float) -> tuple[float, str]:
+def choose(rows: Sequence[dict[str, Any]], rule: Rule, min_precision: float) -> tuple[float, str]:
     """The threshold and, in words, why. Of equals the middle one: the farthest from where it goes wrong on either side."""
 
     def best_of(some: Sequence[dict[str, Any]], *keys: str) -> dict[str, Any]:
@@ -58,11 +69,9 @@ def choose(rows: Sequence[dict[str, Any]], rule: Rule, min_precision: float, fix
         equals = [row for row in some if tuple(row[key] for key in keys) == top]
         return equals[len(equals) // 2]
 
-    if rule == "fixed":
-        return fixed, f"{fixed:g}, as configured"
     usable = [row for row in rows if row["precision"] is not None and row["recall"] is not None]
     if not usable:
-        return fixed, f"{fixed:g}, as configured: the labels allow no measurement (no positive one, or nothing kept)"
+        return UNMEASURED, f"{UNMEASURED:g}: the labels allow no measurement (no positive one, or nothing kept)"
     if rule == "f1":
         best = best_of(usable, "f1")
         return best["threshold"], f"the best F1 ({best['f1']:.3f}) on held-out sites"

@@ -41,7 +41,8 @@ class Classifier:
     positive: float = 3.0
     """Smallest metadata.score of a positive example."""
     preparation: Preparation = "symbols"
-    """Measured on manuals, now the one and now the other did better: docs/corpus-llm.md."""
+    damp: bool = True
+    """Repeated words count by their logarithm (corpus/prepare.py); both are measured in docs/corpus-llm.md."""
     characters: int = 10_000
     """Of a document that are looked at."""
     dim: int = 64
@@ -54,8 +55,6 @@ class Classifier:
     """Parts by site, each scored by a model of the others; never more than there are sites."""
     choose: calibration.Rule = "recall_at_precision"
     min_precision: float = 0.9
-    threshold: float = 0.4
-    """For `choose="fixed"`; .4 is the paper's, for its own annotator and corpus."""
     threads: int = 1
     """More are faster and never give the same model twice."""
     seed: int = 0
@@ -63,13 +62,17 @@ class Classifier:
     def __post_init__(self) -> None:
         check(self.folds >= 2, f"classifier.folds={self.folds} must be at least 2")
 
+    def line(self, text: str) -> str:
+        """What fastText sees of a text, in training as in use."""
+        return prepare(text, self.preparation, self.characters, self.damp)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classify:
     """Keeps what the classifier finds useful."""
 
     threshold: float | None = None
-    """None: the one that was chosen when it was trained."""
+    """None: the one that was chosen when it was trained; .4 is the paper's, for its own annotator and corpus."""
     drop_limit: float = not_identity(1.0)
     engine: Engine = field(default_factory=Engine, metadata={"identity": False})
 
@@ -175,7 +178,7 @@ def measure(examples: Sequence[Example], config: Classifier) -> dict[str, Any]:
 
     def chosen(picked: Sequence[int]) -> tuple[float, str]:
         rows = calibration.table([p[i] for i in picked], [y[i] for i in picked])
-        return calibration.choose(rows, config.choose, config.min_precision, config.threshold)
+        return calibration.choose(rows, config.choose, config.min_precision)
 
     decided = [0.0] * len(p)
     for fold in set(folds):
@@ -196,6 +199,7 @@ def measure(examples: Sequence[Example], config: Classifier) -> dict[str, Any]:
         "threshold": threshold,
         "reason": reason,
         "held_out": {key: value for key, value in calibration.at(0.5, decided, y).items() if key != "threshold"},
+        "f1_interval": calibration.f1_interval(decided, y, [example.site for example in examples]),
         "table": calibration.table(p, y),
         "reliability": bins,
         "ece": calibration.expected_error(bins),
@@ -203,7 +207,7 @@ def measure(examples: Sequence[Example], config: Classifier) -> dict[str, Any]:
     }
 
 
-@version(1)
+@version(2)
 def classifier_stage(config: Classifier, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `documents`, with metadata.score. Writes classifier.bin and classifier.json."""
     examples = []
@@ -212,12 +216,14 @@ def classifier_stage(config: Classifier, inputs: dict[str, Path], out: Path) -> 
             score = document.metadata.get("score")
             if not isinstance(score, (int, float)) or isinstance(score, bool):
                 raise ConfigError(f"{file}: document {document.id!r} has no metadata.score; is it annotated?")
-            line = prepare(document.text, config.preparation, config.characters)
+            line = config.line(document.text)
             examples.append(Example(document.id, site_of(document.metadata), score >= config.positive, line))
     found = measure(examples, config)
     train(examples, config).save_model(str(out / MODEL))
     write_json(out / REPORT, {"config": to_json(config), **found})
-    return {key: found[key] for key in ("documents", "positive", "threshold", "reason", "held_out", "ece")}
+    return {
+        key: found[key] for key in ("documents", "positive", "threshold", "reason", "held_out", "f1_interval", "ece")
+    }
 
 
 class ClassifierJudge:
@@ -234,13 +240,13 @@ class ClassifierJudge:
         return fasttext().load_model(self.file)
 
     def __call__(self, document: Document) -> str | None:
-        line = prepare(document.text, self.config.preparation, self.config.characters)
+        line = self.config.line(document.text)
         score = probability(self.model, line)
         document.metadata["score"] = round(score, 4)
         return None if score >= self.threshold else "below_threshold"
 
 
-@version(1)
+@version(2)
 def classify_stage(config: Classify, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `documents`, `classifier`. Keeps what reaches the threshold; `yield` is the share kept of each year."""
     judge = ClassifierJudge(inputs["classifier"], config.threshold)

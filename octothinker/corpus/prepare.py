@@ -2,12 +2,16 @@
 
 `symbols` splits into runs of letters, runs of digits and single symbols, so that `\\`, `^`, `=` and `$` are words that a page
 can be known by. `paper` is the paper's way (NFKC, lower case, digits to one token, no other symbols), for comparison.
+
+fastText averages over tokens, so a word that a page's template repeats a hundred times drowns what the page says. Damped, a
+token that occurs n times stands there 1 + log2(n) times, as in sublinear tf (Manning et al. 2008, 6.4.1).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import Literal
 
 Preparation = Literal["symbols", "paper"]
@@ -17,7 +21,7 @@ _SYMBOLS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 _WORDS = re.compile(r"[^\W_]+")
 
 
-def prepare(text: str, how: Preparation, characters: int) -> str:
+def prepare(text: str, how: Preparation, characters: int, damp: bool) -> str:
     """Tokens of the first `characters`, parted by blanks. No token can be a label or an end of line to fastText."""
     text = text[:characters]
     text = (text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)).lower()
@@ -25,5 +29,8 @@ def prepare(text: str, how: Preparation, characters: int) -> str:
         tokens = _WORDS.findall(re.sub(r"\d+", "0", text))
     else:
         tokens = _SYMBOLS.findall(text)
-    line = " ".join(token for token in tokens if len(token) <= LONGEST)
+    tokens = [token for token in tokens if len(token) <= LONGEST]
+    if damp:
+        tokens = [token for token, n in Counter(tokens).items() for _ in range(n.bit_length())]
+    line = " ".join(tokens)
     return line.encode(errors="replace").decode()  # a half of a surrogate pair has no UTF-8

@@ -82,12 +82,8 @@ class Mixture:
         parts = np.ascontiguousarray(tokens[:, :-1]), targets, np.ascontiguousarray(segments[:, :-1])
         return Batch(*map(torch.from_numpy, parts))
 
-    def source_of(self, row: int) -> tuple[str, int]:
-        """(source, its rows before this one) of a row of the whole run; row i of step s is `s * batch_size + i`."""
-        source, index = self._locate(row)
-        return self.names[source], index
-
     def _locate(self, row: int) -> tuple[int, int]:
+        """(source, its rows before this one) of a row of the whole run; row i of step s is `s * batch_size + i`."""
         period, offset = divmod(row, len(self._order))
         source = int(self._order[offset])
         return source, int(period * self._before[-1, source] + self._before[offset, source])

@@ -26,7 +26,7 @@ from octothinker.typed import ConfigError, check
 MANIFEST, ENDS = "shards.json", "ends.npy"
 DTYPES = {"uint16": "<u2", "uint32": "<u4"}
 FILE_BYTES = 1 << 30
-BATCH_CHARACTERS = 1 << 22  # of text, tokenised at once: enough for all threads; some 100 MB with the lists of ids
+BATCH_CHARACTERS = 1 << 20  # of text, tokenised or hashed at once: enough for all threads; some 30 MB with the ids
 
 
 class Encoder(Protocol):

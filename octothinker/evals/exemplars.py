@@ -32,10 +32,6 @@ class Prompt:
         shots = "".join(_fill(self.shot, question=q, working=w, answer=a) for q, w, a in self.shots)
         return shots + _fill(self.ask, question=question)
 
-    def perfect(self, answer: str) -> str:
-        """What a model that imitates the exemplars writes to give this answer."""
-        return _fill(self.shot.removeprefix(self.ask), question="", working="So it is.", answer=answer).rstrip("\n")
-
 
 def _fill(template: str, **fields: str) -> str:
     """In one pass, so that nothing inside a filled-in text is filled in again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,17 @@ def write(folder: Path) -> tuple[Path, Path]:
 def test_rows_of_the_bench(tmp_path: Path) -> None:
     rows = compare(*write(tmp_path), SMALL, lambda text: None)
     assert [(row["preparation"], row["split"]) for row in rows] == [
-        (preparation, split) for split in ("by site", "by page") for preparation in ("symbols", "paper")
+        *((name, "by site") for name in ("symbols, damped", "symbols", "paper, damped", "paper")),
+        ("symbols, damped", "by page"),
     ]
+    low, high = rows[0]["f1_interval"]
+    assert low <= rows[0]["held_out"]["f1"] <= high
     assert rows[0]["reach"] == 0.975 and rows[1]["reach"] is None
     assert rows[0]["documents"] == 60 and len(rows[0]["sites"]) == 12 and rows[0]["held_out"]["f1"] > 0.9
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("octothinker.corpus.classify.Classifier", lambda: SMALL)
+    monkeypatch.setattr("octothinker.corpus.classify.Classifier", lambda choose: replace(SMALL, choose=choose))
     pages, labels = write(tmp_path)
     found = CliRunner().invoke(app, ["bench", "classifier", "--pages", str(pages), "--labels", str(labels)])
     assert found.exit_code == 0, found.output

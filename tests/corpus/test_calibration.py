@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octothinker.corpus.calibration import THRESHOLDS, at, choose, expected_error, reliability, table
+from octothinker.corpus.calibration import THRESHOLDS, at, choose, expected_error, f1_interval, reliability, table
 
 P = [0.9, 0.8, 0.6, 0.4, 0.1]
 Y = [True, True, False, True, False]
@@ -28,16 +28,15 @@ def test_by_hand() -> None:
 
 def test_the_threshold_has_a_reason() -> None:
     rows = table(P, Y)
-    assert choose(rows, "fixed", 0.9, 0.4) == (0.4, "0.4, as configured")
-    threshold, why = choose(rows, "recall_at_precision", 0.9, 0.4)
+    threshold, why = choose(rows, "recall_at_precision", 0.9)
     assert threshold == 0.75 and why == (
         "the most recall (0.667) with a precision of at least 0.9 (it is 1.000) on held-out sites"
     )
-    assert choose(rows, "recall_at_precision", 0.7, 0.4)[0] == 0.3  # .75 is enough now: all are found from .15 to .4
-    assert choose(rows, "f1", 0.0, 0.4)[0] == 0.3
-    threshold, why = choose(table(P, [not y for y in Y]), "recall_at_precision", 0.9, 0.4)
+    assert choose(rows, "recall_at_precision", 0.7)[0] == 0.3  # .75 is enough now: all are found from .15 to .4
+    assert choose(rows, "f1", 0.0)[0] == 0.3
+    threshold, why = choose(table(P, [not y for y in Y]), "recall_at_precision", 0.9)
     assert threshold == 0.1 and "no threshold has a precision of 0.9" in why
-    assert "allow no measurement" in choose(table(P, [False] * 5), "recall_at_precision", 0.9, 0.4)[1]
+    assert "allow no measurement" in choose(table(P, [False] * 5), "recall_at_precision", 0.9)[1]
 
 
 @settings(max_examples=50)
@@ -51,3 +50,14 @@ def test_raising_the_threshold_never_finds_more(pairs: list[tuple[float, bool]])
     bins = reliability(p, y)
     assert sum(row["n"] for row in bins) == len(pairs) and 0 <= expected_error(bins) <= 1
     assert sum(row["n"] * (row["positive"] or 0) for row in bins) == pytest.approx(sum(y))
+
+
+def test_f1_is_as_sure_as_there_are_sites() -> None:
+    """Ten sites, nine of them all right and one all wrong, of one page each or of a hundred: the pages make it no surer."""
+    right = [0.0 if site == 9 else 1.0 for site in range(10)]
+    one = f1_interval(right, [True] * 10, [str(site) for site in range(10)])
+    many = f1_interval(right * 100, [True] * 1000, [str(i % 10) for i in range(1000)])
+    assert one == many and one[0] < 18 / 19 < one[1] == 1.0
+    apart = f1_interval(right * 100, [True] * 1000, [str(i) for i in range(1000)])
+    assert one[0] < apart[0] < 18 / 19 < apart[1] < 1.0
+    assert f1_interval([0.0, 1.0], [False, True], ["a", "b"])[1] == 1.0 and f1_interval([0.0], [False], ["a"]) == (0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,17 @@ from tests.corpus.shards_here import read_all, write_documents
 
 def test_preparations_by_hand() -> None:
     text = "Let  𝑥^2 = 12.5\n\\alpha_1 — ½ " + "y" * 101
-    assert prepare(text, "symbols", 1000) == "let x ^ 2 = 12 . 5 \\ alpha _ 1 — 1 ⁄ 2"
-    assert prepare(text, "paper", 1000) == "let x 0 0 0 alpha 0 0 0"
-    assert prepare("abc def", "symbols", 5) == "abc d"
+    assert prepare(text, "symbols", 1000, damp=False) == "let x ^ 2 = 12 . 5 \\ alpha _ 1 — 1 ⁄ 2"
+    assert prepare(text, "paper", 1000, damp=False) == "let x 0 0 0 alpha 0 0 0"
+    assert prepare("abc def", "symbols", 5, damp=False) == "abc d"
+    assert prepare("a x a b a a x", "symbols", 100, damp=True) == "a a a x x b"  # 4, 2 and 1 times
 
 
 @settings(max_examples=100)
 @given(st.text() | st.text(st.sampled_from("_label</s>\n\r\v\x00 \u2028\ud800yesno")))
 def test_a_prepared_text_is_one_line_without_labels(text: str) -> None:
-    for how in ("symbols", "paper"):
-        line = prepare(f"__label__yes </s> {text}", how, 10_000)  # type: ignore[arg-type]
+    for how, damp in product(("symbols", "paper"), (True, False)):
+        line = prepare(f"__label__yes </s> {text}", how, 10_000, damp)  # type: ignore[arg-type]
         assert "__label__" not in line and "</s>" not in line
         assert line.encode() and len(line.splitlines()) == 1 and line.split() == line.split(" ")
 
@@ -131,7 +133,7 @@ def test_use_prepares_as_training_did(trained: Path) -> None:
     for row in made_up_web():
         document = Document(text=row["text"], id=row["id"], metadata={})
         kept = judge(document) is None
-        expected = probability(model, prepare(row["text"], SMALL.preparation, SMALL.characters))
+        expected = probability(model, SMALL.line(row["text"]))
         assert document.metadata["score"] == round(expected, 4) and kept == (expected >= judge.threshold)
     assert probability(model, "") == 0.0
 

@@ -209,7 +209,7 @@ def test_realised_shares_and_epochs_are_those_of_the_batches(raw: list[float], b
         assert mixture.shares(steps)[name] == rows / len(drawn)
         assert mixture.epochs(steps)[name] == pytest.approx(rows * 2 / 5)
         assert abs(rows - weight * len(drawn)) < 1
-    assert [mixture.source_of(row)[0] for row in range(len(drawn))] == [f"s{i}" for i in drawn.tolist()]
+    assert [mixture.names[mixture._locate(row)[0]] for row in range(len(drawn))] == [f"s{i}" for i in drawn.tolist()]
     assert mixture.shares(0) == dict.fromkeys(weights, 0.0)
 
 

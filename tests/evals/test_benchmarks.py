@@ -12,7 +12,7 @@ from octothinker.config import Eval
 from octothinker.data.problems import Problem, read_problems
 from octothinker.evals import benchmarks, suites
 from octothinker.evals.benchmarks import Benchmark, PaperRule
-from octothinker.evals.exemplars import COURSES, MINERVA, STEM_CHOICE, WORD_PROBLEMS
+from octothinker.evals.exemplars import COURSES, MINERVA, STEM_CHOICE, WORD_PROBLEMS, Prompt, _fill
 from octothinker.evals.judge import Reading, choice, close, judge, judge_as_paper
 from octothinker.evals.paper_rule import correct
 from octothinker.evals.run import eval_items
@@ -36,11 +36,17 @@ def get(name: str) -> Benchmark:
     return benchmark
 
 
+def perfect(prompt: Prompt, answer: str) -> str:
+    """What a model that imitates the exemplars writes to give this answer."""
+    shot = prompt.shot.removeprefix(prompt.ask)
+    return _fill(shot, question="", working="So it is.", answer=answer).rstrip("\n")
+
+
 def readings(name: str, problems: list[Problem], answers: list[str], more: str = "") -> list[Reading]:
     b = get(name)
     return [
         Reading(
-            response=b.prompt.perfect(answer) + more, gold=p.answer, truncated=False, boxed_only=False, answer=b.answer,
+            response=perfect(b.prompt, answer) + more, gold=p.answer, truncated=False, boxed_only=False, answer=b.answer,
             anchor=b.prompt.anchor, tolerance=b.tolerance, question=p.question, paper=b.paper,
         )
         for p, answer in zip(problems, answers, strict=True)
