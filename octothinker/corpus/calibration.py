@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+THRESHOLDS = (0.01, 0.02, *(round(0.05 * i, 2) for i in range(1, 20)), 0.98, 0.99)
 UNMEASURED = 0.5
 Rule = Literal["recall_at_precision", "f1"]
 
