@@ -89,15 +89,11 @@ class Example:
 
 def site_of(metadata: Mapping[str, Any]) -> str:
     """The metadata's `site`, else the host of its `url`, else its `source`; documents without any are one site."""
-    host = (urlsplit(str(metadata.get("url") or "")).hostname or "") if _sound(metadata.get("url")) else ""
-    return str(metadata.get("site") or host.removeprefix("www.") or metadata.get("source") or "unknown")
-
-
-def _sound(url: Any) -> bool:
     try:
-        return bool(urlsplit(str(url or "")).netloc)
+        host = urlsplit(str(metadata.get("url") or "")).hostname or ""
     except ValueError:  # http://[half an address
-        return False
+        host = ""
+    return str(metadata.get("site") or host.removeprefix("www.") or metadata.get("source") or "unknown")
 
 
 def split(examples: Sequence[Example], folds: int, seed: int) -> list[int]:

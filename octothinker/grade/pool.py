@@ -207,6 +207,10 @@ class Grader:
         """Questions asked of math-verify so far."""
         return sum(worker.total for worker in self._all)
 
+    @property
+    def pids(self) -> list[int]:
+        return [p.pid for worker in self._all for p in (worker.process, worker.spare) if p is not None]
+
     def grade(self, items: Sequence[Item]) -> list[Verdict]:
         """One verdict an item, in their order. Equal pairs of (gold, answer) are judged once."""
         found = [self._fast(item) for item in items]
