@@ -168,6 +168,8 @@ def tokenise(setting: Setting) -> list[Row]:
         fast = FastTokenizer(setting.tokenizer, reference, check_every=1 << 60)
     except ValueError as error:
         return missing("tokenising", f"a tokenizer that gigatoken can read ({error})")
+    fast.encode_batch(["0"])  # loads what decodes its answers
+    fast.renew()
     fast.seen = 1 << 59  # the comparison is ours to make
     files = shards(setting.documents) if setting.documents else []
     texts = [doc.text for file in files for doc in documents(file)] + _pieces(prose(setting.smoke))
