@@ -1,15 +1,18 @@
 """The pages that the classifier is measured on: manuals of Debian 12's documentation packages, labelled page by page.
 
-python docs/classifier_pages.py OUT                       # on Debian 12: fetches 700 MB of packages with apt-get, keeps none
+python docs/classifier_pages.py OUT                       # on Debian 12: fetches 2 GB of packages with apt-get, keeps none
 octo corpus extract OUT/html.jsonl --out OUT/pages.jsonl
 octo bench classifier --pages OUT/pages.jsonl --labels OUT/labels.jsonl          # every labelled page
 octo bench classifier --pages OUT/pages.jsonl --labels OUT/clear.jsonl           # without the other pages of maths manuals
 
 docs/classifier_labels.txt, a line a package: `package version site page…`, each page the first 6 hex digits of its path's SHA-256
 and a letter: m (its substance is mathematics: it defines, explains, proves or computes mathematical objects), n (anything else,
-bare listings of names and signatures included), u (could be argued either way; not used). Pages were drawn by that hash, up to
-60 of manuals in which mathematics was found and 5 to 8 of others; only English ones of 500 characters or more. A large language
-model read title, beginning and middle of each page's text, not its address; a second letter is a second, independent reading.
+bare listings of names and signatures included), u (could be argued either way; not used). Of a manual's HTML the first by a hash
+of package and path were taken that are English and have 500 characters or more: up to 5, 8, 16 or 20, more where mathematics was
+to be expected, and up to 40 more of manuals in which three such pages were found. So the share that is mathematics is no base
+rate.
+A large language model read title, beginning and middle of each page's text, not its address; a second letter is a second,
+independent reading.
 """
 
 from __future__ import annotations
@@ -43,11 +46,10 @@ def packages() -> Iterator[tuple[str, str, str, dict[str, str]]]:
 
 def download(names: Sequence[str], folder: Path) -> None:
     """Their archives; one that is not to be had is said and left out."""
-    if subprocess.run(["apt-get", "-q", "download", *names], cwd=folder, capture_output=True).returncode == 0:
-        return
-    if len(names) == 1:
-        print(f"\n{names[0]}: apt-get finds no such package", file=sys.stderr)
-    else:
+    done = subprocess.run(["apt-get", "-q", "download", *names], cwd=folder, capture_output=True, text=True)
+    if done.returncode and len(names) == 1:
+        print(f"\n{names[0]}: {done.stderr.strip()}", file=sys.stderr)
+    elif done.returncode:
         for name in names:
             download([name], folder)
 
@@ -106,7 +108,11 @@ def main(out: Path) -> None:
                             if letter == "m" or site not in maths:
                                 clear.write(row)
             print(f"\r{done + len(some)} of {len(everything)} packages, {found.total()} pages", end="", file=sys.stderr)
-    print(f"\n{out}: {found['m']} pages about mathematics, {found['n']} others", file=sys.stderr)
+    known = Counter(letters[0] for *_, pages in everything for letters in pages.values())
+    print(
+        f"\n{out}: {found['m']} of {known['m']} pages about mathematics, {found['n']} of {known['n']} others",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     pages (octo corpus extract) + labels by address -> folds by site -> precision, recall, F1, calibration -> rows
 
-The hyper-parameters are those of corpus.classify.Classifier; nothing is tuned on these labels but the threshold, and that on
-the other folds. The split by page is there to show what such a split hides.
+The hyper-parameters are those of corpus.classify.Classifier, the threshold is the one of best F1 on the other folds. The split
+by page is there to show what such a split hides.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def labelled(pages: Path, labels: Path | None) -> list[dict[str, Any]]:
 
 
 def compare(pages: Path, labels: Path | None, config: Classifier, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One row for each preparation and split: all that classify.measure finds, and what the goal is."""
+    """One row for each of WAYS: all that classify.measure finds, and what the goal is."""
     found = labelled(pages, labels)
     rows = []
     for name, split, how in WAYS:
@@ -63,7 +63,7 @@ def compare(pages: Path, labels: Path | None, config: Classifier, say: Callable[
         ]
         measured = measure(examples, mine)
         say(f"  F1 {measured['held_out']['f1']:.3f}, threshold {measured['threshold']:g}: {measured['reason']}")
-        if split == "by page":
-            del measured["sites"]
+        if split == "by page":  # as if pages of one site told nothing of each other
+            del measured["sites"], measured["f1_interval"]
         rows.append({"work": "classifier", "preparation": name, "split": split, **measured})
     return [{**row, "reach": None if i else REACH} for i, row in enumerate(rows)]

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from octothinker.config import Source
@@ -65,9 +64,7 @@ def _sentence(rng: random.Random) -> str:
 def recipe(folder: Path, count: int, shards: int = 4) -> Corpus:
     """Writes its pages, questions and tokenizer to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(
-        folder / "pages.jsonl", "w", encoding="utf-8"
-    ) as file:  # one by one: a child's peak begins at its parent's
+    with open(folder / "pages.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in pages(count))
     write_text(
         folder / "plain.jsonl", json.dumps({"text": " ".join(_sentence(random.Random(1)) for _ in range(30))}) + "\n"
@@ -97,38 +94,38 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
 
 
-def run_stage(command: list[str]) -> None:
+def run_stage(command: list[str]) -> str:
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[-1]} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
-@dataclass(frozen=True)
-class Measured:
-    seconds: float
-    """CPU time of all processes."""
-    peak_mb: float
-    """Of the largest."""
+MEASURE = """import resource, sys
+from octothinker.bench.worker import peak_mb
+from octothinker.stage import main
+code = main(sys.argv[1:])
+print(max(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000))
+sys.exit(code)"""
+"""Runs a stage and says the most that it or a helper held. A helper's count begins at what its parent holds; that is in it."""
 
 
-def measured(folder: Path, count: int, name: str) -> Measured:
-    """One whole corpus of `count` pages, stage by stage. The peak is of this process's children so far: sizes must rise."""
-    corpus = recipe(folder / f"in-{name}", count)
+def measured(folder: Path, count: int, name: str) -> tuple[float, float, str]:
+    """One whole corpus of `count` pages: CPU seconds of all processes, MB of the largest, the stage that it is of."""
+    corpus, peaks = recipe(folder / f"in-{name}", count), dict[str, float]()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    whole(corpus, folder / f"run-{name}")
+    for stage, (python, *_, job) in stages_in_order(corpus, folder / f"run-{name}"):
+        peaks[stage.name] = float(run_stage([python, "-c", MEASURE, job]).split()[-1])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(seconds, after.ru_maxrss / 1024)
+    largest = max(peaks, key=lambda stage: peaks[stage])
+    return seconds, peaks[largest], largest
 
 
 def contents(out: Path) -> dict[str, str]:
     """Checksums of what a corpus is: documents, ledgers, tokens; not logs, times and progress."""
-    wanted = [
-        *out.glob("stages/*/*.jsonl.zst"),
-        *out.glob("stages/*/ledger.json"),
-        *out.glob("stages/*/evidence.jsonl"),
-    ]
-    wanted += [*out.glob("stages/*/tokens-*.bin"), *out.glob("stages/*/ends.npy")]
+    names = ("*.jsonl.zst", "ledger.json", "evidence.jsonl", "tokens-*.bin", "ends.npy")
+    wanted = [file for name in names for file in out.glob(f"stages/*/{name}")]
     return {str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(wanted)}
 
 

@@ -208,7 +208,7 @@ def classifier(
         held = row["held_out"]
         numbers = (held["f1"], row["reach"], held["precision"], held["recall"], row["ece"])
         f1, *cells = ["" if n is None else f"{n:.3f}" for n in numbers]
-        spread = "{:.3f} to {:.3f}".format(*row["f1_interval"])
+        spread = "{:.3f} to {:.3f}".format(*row["f1_interval"]) if row.get("f1_interval") else ""
         shown.add_row(row["preparation"], row["split"], f1, spread, *cells, f"{row['threshold']:g}")
     screen.print(shown)
     best = rows[0]

@@ -40,12 +40,7 @@ def _check_run(folder: Path) -> None:
 
 
 def run(
-    recipe: Recipe,
-    only: Only = None,
-    settings: Set = None,
-    out: Out = None,
-    jobs: Jobs = None,
-    seeds: Seeds = None,
+    recipe: Recipe, only: Only = None, settings: Set = None, out: Out = None, jobs: Jobs = None, seeds: Seeds = None
 ) -> None:
     """Run a recipe: everything that is not there yet, then a summary and report.html.
 

@@ -27,14 +27,18 @@ def at(threshold: float, probabilities: Sequence[float], labels: Sequence[bool])
     }
 
 
-def f1_interval(decided: Sequence[float], labels: Sequence[bool], sites: Sequence[str]) -> tuple[float, float]:
-    """95% of F1 (percentile bootstrap, 1,000 draws): whole sites are drawn, since pages of one site are alike."""
+def f1_interval(decided: Sequence[float], labels: Sequence[bool], sites: Sequence[str]) -> tuple[float, float] | None:
+    """95% of F1 (percentile bootstrap, 1,000 draws): whole sites are drawn, since pages of one site are alike. None: no draw
+    has an F1."""
     _, place = np.unique(np.asarray(sites), return_inverse=True)
     p, y = np.asarray(decided) >= 0.5, np.asarray(labels, dtype=bool)
     hits, size = (np.bincount(place, weights) for weights in (2.0 * (p & y), 1.0 * p + y))
-    drawn = np.random.default_rng(0).integers(0, len(hits), (1000, len(hits)))
-    low, high = np.quantile(hits[drawn].sum(axis=1) / np.maximum(size[drawn].sum(axis=1), 1.0), [0.025, 0.975])
-    return float(low), float(high)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(1000):
+        drawn = rng.integers(0, len(hits), len(hits))
+        if total := size[drawn].sum():
+            found.append(hits[drawn].sum() / total)
+    return (float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))) if found else None
 
 
 def table(probabilities: Sequence[float], labels: Sequence[bool]) -> list[dict[str, Any]]:
@@ -67,7 +71,8 @@ def choose(rows: Sequence[dict[str, Any]], rule: Rule, min_precision: float) -> 
     def best_of(some: Sequence[dict[str, Any]], *keys: str) -> dict[str, Any]:
         top = max(tuple(row[key] for key in keys) for row in some)
         equals = [row for row in some if tuple(row[key] for key in keys) == top]
-        return equals[len(equals) // 2]
+        middle = (equals[0]["threshold"] + equals[-1]["threshold"]) / 2
+        return min(equals, key=lambda row: (round(abs(row["threshold"] - middle), 6), -row["threshold"]))
 
     usable = [row for row in rows if row["precision"] is not None and row["recall"] is not None]
     if not usable:

@@ -41,8 +41,9 @@ class Classifier:
     positive: float = 3.0
     """Smallest metadata.score of a positive example."""
     preparation: Preparation = "symbols"
+    """Which of the two is better depends on the pages: docs/corpus-llm.md."""
     damp: bool = True
-    """Repeated words count by their logarithm (corpus/prepare.py); both are measured in docs/corpus-llm.md."""
+    """Repeated words count by their logarithm (corpus/prepare.py)."""
     characters: int = 10_000
     """Of a document that are looked at."""
     dim: int = 64
@@ -184,11 +185,12 @@ def measure(examples: Sequence[Example], config: Classifier) -> dict[str, Any]:
                 decided[i] = float(p[i] >= threshold)
     threshold, reason = chosen(range(len(p)))
     bins = calibration.reliability(p, y)
-    sites = {}
-    for site in sorted({example.site for example in examples}):
-        mine = [i for i, example in enumerate(examples) if example.site == site]
-        right = sum((p[i] >= threshold) == y[i] for i in mine)
-        sites[site] = {"documents": len(mine), "positive": sum(y[i] for i in mine), "right": right}
+    sites = {site: dict.fromkeys(("documents", "positive", "right"), 0) for site in sorted({e.site for e in examples})}
+    for example, score in zip(examples, p, strict=True):
+        site = sites[example.site]
+        site["documents"] += 1
+        site["positive"] += example.label
+        site["right"] += (score >= threshold) == example.label
     return {
         "documents": len(y),
         "positive": sum(y),

@@ -4,7 +4,7 @@
 can be known by. `paper` is the paper's way (NFKC, lower case, digits to one token, no other symbols), for comparison.
 
 fastText averages over tokens, so a word that a page's template repeats a hundred times drowns what the page says. Damped, a
-token that occurs n times stands there 1 + log2(n) times, as in sublinear tf (Manning et al. 2008, 6.4.1).
+token stands there the first, second, fourth, eighth … time that it occurs, as in sublinear tf (Manning et al. 2008, 6.4.1).
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def prepare(text: str, how: Preparation, characters: int, damp: bool) -> str:
         tokens = _WORDS.findall(re.sub(r"\d+", "0", text))
     else:
         tokens = _SYMBOLS.findall(text)
-    tokens = [token for token in tokens if len(token) <= LONGEST]
-    if damp:
-        tokens = [token for token, n in Counter(tokens).items() for _ in range(n.bit_length())]
-    line = " ".join(tokens)
+    seen, kept = Counter[str](), []
+    for token in tokens:
+        seen[token] += 1
+        if len(token) <= LONGEST and not (damp and seen[token] & (seen[token] - 1)):
+            kept.append(token)
+    line = " ".join(kept)
     return line.encode(errors="replace").decode()  # a half of a surrogate pair has no UTF-8

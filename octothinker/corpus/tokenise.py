@@ -84,7 +84,7 @@ def encoder(folder: Path, config: Tokenise) -> tuple[Tokenizer | FastTokenizer, 
         return tokenizer, f"tokenizers (gigatoken: {error})"
 
 
-@version(1)
+@version(2)
 def tokenise_stage(config: Tokenise, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `documents`, `tokenizer`. Writes a folder that Shards.open reads; a killed writer's rest is written anew."""
     encode, name = encoder(inputs["tokenizer"], config)

@@ -42,11 +42,7 @@ class Encoder(Protocol):
 
 
 def write_shards(
-    texts: Iterable[str],
-    tokenizer: Encoder,
-    out: Path,
-    position: Position | None = None,
-    file_bytes: int = FILE_BYTES,
+    texts: Iterable[str], tokenizer: Encoder, out: Path, position: Position | None = None, file_bytes: int = FILE_BYTES
 ) -> dict[str, Any]:
     """Tokenise `texts` into the folder `out` and return its manifest.
 

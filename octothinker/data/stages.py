@@ -107,7 +107,7 @@ def tokenizer_stage(config: TokenizerRun, inputs: dict[str, Path], out: Path) ->
     return {"vocab_size": tokenizer.vocab_size, "hash": tokenizer.hash}
 
 
-@version(1)
+@version(2)
 def shards_stage(config: ShardsRun, inputs: dict[str, Path], out: Path) -> dict[str, Any]:
     """inputs: `tokenizer`, a folder. Writes a folder that Shards.open reads; a killed writer's rest is written anew."""
     check_unchanged("source", config.content, content_of("source", config.source))

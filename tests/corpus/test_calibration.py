@@ -57,7 +57,13 @@ def test_f1_is_as_sure_as_there_are_sites() -> None:
     right = [0.0 if site == 9 else 1.0 for site in range(10)]
     one = f1_interval(right, [True] * 10, [str(site) for site in range(10)])
     many = f1_interval(right * 100, [True] * 1000, [str(i % 10) for i in range(1000)])
-    assert one == many and one[0] < 18 / 19 < one[1] == 1.0
+    assert one is not None and one == many and one[0] < 18 / 19 < one[1] == 1.0
     apart = f1_interval(right * 100, [True] * 1000, [str(i) for i in range(1000)])
-    assert one[0] < apart[0] < 18 / 19 < apart[1] < 1.0
-    assert f1_interval([0.0, 1.0], [False, True], ["a", "b"])[1] == 1.0 and f1_interval([0.0], [False], ["a"]) == (0, 0)
+    assert apart is not None and one[0] < apart[0] < 18 / 19 < apart[1] < 1.0
+    assert f1_interval([0.0, 1.0], [False, True], ["a", "b"]) == (1, 1)  # a draw without b has no F1
+    assert f1_interval([0.0], [False], ["a"]) is None
+
+
+def test_of_equal_thresholds_the_one_in_the_middle() -> None:
+    rows = table([0.995, 0.99, 0.88], [True, True, False])
+    assert choose(rows, "f1", 0.0)[0] == 0.95  # .9, .95, .98 and .99 are as good; .945 lies between

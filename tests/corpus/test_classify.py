@@ -40,7 +40,10 @@ def test_preparations_by_hand() -> None:
     assert prepare(text, "symbols", 1000, damp=False) == "let x ^ 2 = 12 . 5 \\ alpha _ 1 — 1 ⁄ 2"
     assert prepare(text, "paper", 1000, damp=False) == "let x 0 0 0 alpha 0 0 0"
     assert prepare("abc def", "symbols", 5, damp=False) == "abc d"
-    assert prepare("a x a b a a x", "symbols", 100, damp=True) == "a a a x x b"  # 4, 2 and 1 times
+    assert prepare("a x a b a a x x", "symbols", 100, damp=True) == "a x a b a x"  # the 1st, 2nd, 4th … time, in place
+    assert [len(prepare("w " * n, "paper", 100, damp=True).split()) for n in (1, 2, 3, 4, 7, 8)] == [1, 2, 2, 3, 3, 4]
+    assert Classifier(preparation="paper", characters=9, damp=False).line("x_1 x 2 x x") == "x 0 x 0 x"
+    assert Classifier(characters=9).line("x_1 x 2 x x") == "x _ 1 x 2"
 
 
 @settings(max_examples=100)

@@ -31,12 +31,7 @@ Watch = Callable[[int, int, int, dict[str, int]], None]
 
 
 def extract_file(
-    source: str,
-    out: Path,
-    workers: int,
-    limits: Limits,
-    field: str | None = None,
-    watch: Watch = lambda *_: None,
+    source: str, out: Path, workers: int, limits: Limits, field: str | None = None, watch: Watch = lambda *_: None
 ) -> dict[str, Any]:
     """Extract all pages of `source`; returns the report. `watch(pages, bytes, total bytes, dropped)` is called after each."""
     reader = Reader(source, field)
