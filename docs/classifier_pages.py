@@ -29,6 +29,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from octothinker.corpus.extract.page import decode
+
 BATCH = 20  # packages on the disk at once
 LABELS = Path(__file__).with_name("classifier_labels.txt")
 
@@ -68,13 +70,6 @@ def pages_of(deb: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
                 yield path, gzip.decompress(raw) if path.endswith(".gz") else raw
 
 
-def text(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
 def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     everything = list(packages())
@@ -101,7 +96,7 @@ def main(out: Path) -> None:
                             if letter == "u":
                                 continue
                             found[letter] += 1
-                            html.write(json.dumps({"url": url, "html": text(raw)}) + "\n")
+                            html.write(json.dumps({"url": url, "html": decode(raw)}) + "\n")
                             label = "math" if letter == "m" else "other"
                             row = json.dumps({"url": url, "label": label, "source": site}) + "\n"
                             labels.write(row)

@@ -19,11 +19,11 @@ from octothinker.typed import ConfigError, check
 
 REACH = 0.975
 WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("symbols, damped", "by site", {}),
-    ("symbols", "by site", {"damp": False}),
-    ("paper, damped", "by site", {"preparation": "paper"}),
-    ("paper", "by site", {"preparation": "paper", "damp": False}),
-    ("symbols, damped", "by page", {}),
+    ("symbols, sublinear tf", "by site", {}),
+    ("symbols", "by site", {"sublinear_tf": False}),
+    ("paper, sublinear tf", "by site", {"preparation": "paper"}),
+    ("paper", "by site", {"preparation": "paper", "sublinear_tf": False}),
+    ("symbols, sublinear tf", "by page", {}),
 )
 POSITIVE = ("math", "yes", "1", "true")
 

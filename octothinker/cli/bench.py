@@ -192,17 +192,7 @@ def classifier(
         typer.echo(json.dumps(rows, indent=1))
         return
     screen, shown = console(), Table(box=None, pad_edge=False, header_style="dim")
-    for column in (
-        "classifier",
-        "split",
-        "F1",
-        "95%",
-        "reach",
-        "precision",
-        "recall",
-        "calibration error",
-        "threshold",
-    ):
+    for column in ("classifier", "split", "F1", "95%", "reach", "precision", "recall", "ECE", "threshold"):
         shown.add_column(column, justify="left" if column in ("classifier", "split") else "right")
     for row in rows:
         held = row["held_out"]

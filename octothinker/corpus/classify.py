@@ -42,8 +42,8 @@ class Classifier:
     """Smallest metadata.score of a positive example."""
     preparation: Preparation = "symbols"
     """Which of the two is better depends on the pages: docs/corpus-llm.md."""
-    damp: bool = True
-    """Repeated words count by their logarithm (corpus/prepare.py)."""
+    sublinear_tf: bool = True
+    """A repeated token counts by the logarithm of how often (corpus/prepare.py)."""
     characters: int = 10_000
     """Of a document that are looked at."""
     dim: int = 64
@@ -65,7 +65,7 @@ class Classifier:
 
     def line(self, text: str) -> str:
         """What fastText sees of a text, in training as in use."""
-        return prepare(text, self.preparation, self.characters, self.damp)
+        return prepare(text, self.preparation, self.characters, self.sublinear_tf)
 
 
 @dataclass(frozen=True, kw_only=True)

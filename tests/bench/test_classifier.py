@@ -33,8 +33,8 @@ def write(folder: Path) -> tuple[Path, Path]:
 def test_rows_of_the_bench(tmp_path: Path) -> None:
     rows = compare(*write(tmp_path), SMALL, lambda text: None)
     assert [(row["preparation"], row["split"]) for row in rows] == [
-        *((name, "by site") for name in ("symbols, damped", "symbols", "paper, damped", "paper")),
-        ("symbols, damped", "by page"),
+        *((name, "by site") for name in ("symbols, sublinear tf", "symbols", "paper, sublinear tf", "paper")),
+        ("symbols, sublinear tf", "by page"),
     ]
     low, high = rows[0]["f1_interval"]
     assert low < rows[0]["held_out"]["f1"] < 1.0 and low < high and "f1_interval" not in rows[-1]
@@ -48,7 +48,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = CliRunner().invoke(app, ["bench", "classifier", "--pages", str(pages), "--labels", str(labels)])
     assert found.exit_code == 0, found.output
     assert "by site" in found.output and "0.975" in found.output and "that threshold: " in found.output
-    assert re.search(r"symbols, damped +by site +0\.\d{3} +0\.\d{3} to [01]\.\d{3} +0\.975", found.output)
+    assert re.search(r"symbols, sublinear tf +by site +0\.\d{3} +0\.\d{3} to [01]\.\d{3} +0\.975", found.output)
     with pytest.raises(ConfigError, match="name the pages with --pages"):
         CliRunner().invoke(app, ["bench", "classifier"], catch_exceptions=False)
 

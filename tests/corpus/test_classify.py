@@ -37,20 +37,29 @@ from tests.corpus.shards_here import read_all, write_documents
 
 def test_preparations_by_hand() -> None:
     text = "Let  𝑥^2 = 12.5\n\\alpha_1 — ½ " + "y" * 101
-    assert prepare(text, "symbols", 1000, damp=False) == "let x ^ 2 = 12 . 5 \\ alpha _ 1 — 1 ⁄ 2"
-    assert prepare(text, "paper", 1000, damp=False) == "let x 0 0 0 alpha 0 0 0"
-    assert prepare("abc def", "symbols", 5, damp=False) == "abc d"
-    assert prepare("a x a b a a x x", "symbols", 100, damp=True) == "a x a b a x"  # the 1st, 2nd, 4th … time, in place
-    assert [len(prepare("w " * n, "paper", 100, damp=True).split()) for n in (1, 2, 3, 4, 7, 8)] == [1, 2, 2, 3, 3, 4]
-    assert Classifier(preparation="paper", characters=9, damp=False).line("x_1 x 2 x x") == "x 0 x 0 x"
+    assert prepare(text, "symbols", 1000, sublinear_tf=False) == "let x ^ 2 = 12 . 5 \\ alpha _ 1 — 1 ⁄ 2"
+    assert prepare(text, "paper", 1000, sublinear_tf=False) == "let x 0 0 0 alpha 0 0 0"
+    assert prepare("abc def", "symbols", 5, sublinear_tf=False) == "abc d"
+    assert (
+        prepare("a x a b a a x x", "symbols", 100, sublinear_tf=True) == "a x a b a x"
+    )  # the 1st, 2nd, 4th … time, in place
+    assert [len(prepare("w " * n, "paper", 100, sublinear_tf=True).split()) for n in (1, 2, 3, 4, 7, 8)] == [
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+    ]
+    assert Classifier(preparation="paper", characters=9, sublinear_tf=False).line("x_1 x 2 x x") == "x 0 x 0 x"
     assert Classifier(characters=9).line("x_1 x 2 x x") == "x _ 1 x 2"
 
 
 @settings(max_examples=100)
 @given(st.text() | st.text(st.sampled_from("_label</s>\n\r\v\x00 \u2028\ud800yesno")))
 def test_a_prepared_text_is_one_line_without_labels(text: str) -> None:
-    for how, damp in product(("symbols", "paper"), (True, False)):
-        line = prepare(f"__label__yes </s> {text}", how, 10_000, damp)  # type: ignore[arg-type]
+    for how, sublinear_tf in product(("symbols", "paper"), (True, False)):
+        line = prepare(f"__label__yes </s> {text}", how, 10_000, sublinear_tf)  # type: ignore[arg-type]
         assert "__label__" not in line and "</s>" not in line
         assert line.encode() and len(line.splitlines()) == 1 and line.split() == line.split(" ")
 
